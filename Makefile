@@ -1,0 +1,52 @@
+# Everything a person types. `make help` lists it.
+CONFIG ?= configs/cpu.yaml
+T ?=
+UV ?= uv
+VENV := .venv/bin
+INSTALL := configs/requirements/install.py
+SETUP = $(if $(PROFILE),--profile $(PROFILE),--config $(CONFIG)) $(if $(DEV),--dev)
+
+# A pyenv shim exists for versions that do not run: only trying tells.
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup models lint lock clean python
+
+run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFIG=configs/cpu.yaml
+	@$(VENV)/pointsman models fetch --config $(CONFIG)
+	@exec $(VENV)/pointsman up --config $(CONFIG)
+
+test: python ## Run all tests, or some: make test T=tests/unit
+	@$(PYTHON) $(INSTALL) --profile cpu --dev
+	@$(VENV)/pointsman models fetch
+	@exec $(VENV)/python -m pytest -q $(T)
+
+setup: python ## Only install: by CONFIG, or PROFILE=core|cpu|gpu; DEV=1 adds the test tools
+	@$(PYTHON) $(INSTALL) $(SETUP)
+
+models: setup ## Only fetch and convert the models that CONFIG names
+	@exec $(VENV)/pointsman models fetch --config $(CONFIG)
+
+lint: python ## ruff and mypy --strict
+	@$(PYTHON) $(INSTALL) --profile core --dev
+	@$(VENV)/ruff check .
+	@exec $(VENV)/mypy
+
+lock: python ## Rewrite configs/requirements/*.txt from pyproject.toml with uv; UPGRADE=1 takes the newest
+	@$(PYTHON) $(INSTALL) --profile core
+	@UV=$(UV) exec $(VENV)/python configs/requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove .venv and tool caches; the model cache stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Pointsman needs Python 3.11, 3.12 or 3.13 with venv (on Debian: the package python3-venv)." >&2; \
+		echo "Looked for python3.11, python3.12, python3.13 and python3. Or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+		exit 1; fi

@@ -1,0 +1,1 @@
+"""What Pointsman runs, pinned: weights, adapters and the scout."""
