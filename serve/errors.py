@@ -1,0 +1,226 @@
+"""Everything that can go wrong, with its HTTP status, stable code and the words a client may read.
+
+PointsmanError
+├── ConfigError                       refused at start, never seen by a client
+├── ClientError                       the request's own fault
+│   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415
+│   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
+│   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
+├── NoLaneAvailable 503               nobody permitted can answer now
+├── LanesFailed 502/504               every permitted lane was tried
+└── LaneError                         one lane, one attempt; dispatch decides what follows
+    ├── LaneUnavailable · LaneTimeout · LaneOverloaded · LaneRejected · LaneProtocolError
+    └── AnswerInvalid                 the lane answered, the verdict refused it
+
+Messages hold no prompt text and no secret: they are sent to clients and written to logs.
+"""
+
+from typing import ClassVar
+
+
+class PointsmanError(Exception):
+    """Root of every error that is ours."""
+
+
+class ConfigError(PointsmanError):
+    """The configuration is wrong; the message names file, field and fault."""
+
+
+class HttpError(PointsmanError):
+    """An error with an HTTP answer in OpenAI's shape."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "server_error"
+    code: str = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or type(self).code
+        self.retry_after_s: int | None = None
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error body."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+class ClientError(HttpError):
+    """The request itself is at fault; sending it again unchanged will not help."""
+
+    status = 400
+    kind = "invalid_request_error"
+
+
+class InvalidRequest(ClientError):
+    """The body is not a chat request; `param` names the field."""
+
+    code = "invalid_request"
+
+
+class NoLaneAble(ClientError):
+    """No configured lane has the context or capability the request needs."""
+
+    code = "no_lane_able"
+
+
+class RequestRejected(ClientError):
+    """Every permitted lane understood the request and refused it."""
+
+    code = "request_rejected"
+
+
+class EgressDenied(ClientError):
+    """The request may not leave, and the only lane it asks for is outside."""
+
+    status = 403
+    kind = "permission_error"
+    code = "egress_denied"
+
+
+class UnknownModel(ClientError):
+    """`model` is neither auto, nor a lane, nor a cloud model of the configuration."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class NotFound(ClientError):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(ClientError):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTimeout(ClientError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "body_timeout"
+
+
+class BodyTooLarge(ClientError):
+    """The body is over the limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMedia(ClientError):
+    """Not JSON, or compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class NoLaneAvailable(HttpError):
+    """Every permitted lane is off, down or full; trying again later may help."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "no_lane_available"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class LanesFailed(HttpError):
+    """Every permitted lane was tried and none gave a usable answer."""
+
+    status = 502
+    kind = "upstream_error"
+    code = "lanes_failed"
+
+
+class DeadlineExceeded(LanesFailed):
+    """Time ran out before any permitted lane answered."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class LaneError(PointsmanError):
+    """One lane failed one attempt. Plain positional arguments, so that it crosses a Ray handle."""
+
+    outcome: ClassVar[str] = "failed"
+    cools: ClassVar[bool] = False
+
+    def __init__(self, lane: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(lane, message, retry_after_s)
+        self.lane = lane
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.lane}: {self.message}"
+
+
+class LaneUnavailable(LaneError):
+    """Nobody there: no replica, connection refused, process died, 5xx."""
+
+    outcome = "unavailable"
+    cools = True
+
+
+class LaneTimeout(LaneError):
+    """Too slow: first token, gap or whole answer."""
+
+    outcome = "timeout"
+
+
+class LaneOverloaded(LaneError):
+    """Full or rate-limited."""
+
+    outcome = "overloaded"
+
+
+class LaneRateLimited(LaneOverloaded):
+    """The provider said 429; the lane is left alone for as long as it asks."""
+
+    outcome = "rate_limited"
+    cools = True
+
+
+class LaneRejected(LaneError):
+    """The lane understood and refused (4xx): another lane may still accept."""
+
+    outcome = "rejected"
+
+
+class LaneMisconfigured(LaneError):
+    """The lane refuses us: wrong key, unknown model, no permission."""
+
+    outcome = "misconfigured"
+    cools = True
+
+
+class LaneProtocolError(LaneError):
+    """The lane answered something that is not its protocol."""
+
+    outcome = "protocol_error"
+
+
+class LaneInterrupted(LaneError):
+    """The stream broke after it had begun."""
+
+    outcome = "interrupted"
+
+
+class LaneEgressDenied(LaneError):
+    """The egress gate refused the outgoing bytes."""
+
+    outcome = "egress_denied"
+
+
+class AnswerInvalid(LaneError):
+    """The lane answered, but not what was asked for: invalid tool call, wrong shape, nothing."""
+
+    outcome = "invalid"

@@ -1,0 +1,1 @@
+"""The judgements a decision rests on: one file, one signal."""

@@ -1,0 +1,122 @@
+"""What each signal says about one request: the values that `policy.decide` reads.
+
+Knows the shape of a judgement, not how one is made.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Difficulty = Literal["trivial", "standard", "complex"]
+DIFFICULTIES: tuple[Difficulty, ...] = ("trivial", "standard", "complex")
+
+TaskType = Literal[
+    "classification",
+    "extraction",
+    "formatting",
+    "translation",
+    "summarisation",
+    "rewriting",
+    "question_answering",
+    "code_completion",
+    "code_generation",
+    "code_review",
+    "tool_call",
+    "reasoning",
+    "long_form",
+    "analysis",
+    "multimodal",
+    "other",
+]
+
+
+class Sensitivity(IntEnum):
+    """How far the content of a request may travel. Ordered: compare, never match strings."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+
+    @classmethod
+    def parse(cls, name: str) -> "Sensitivity":
+        """The class called `name`, in any case. Raises KeyError if there is none."""
+        return cls[name.upper()]
+
+    @property
+    def label(self) -> str:
+        """The lower-case name used in configs, headers and logs."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextReading:
+    """Context pressure: tokens that go in and tokens asked to come out."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintReading:
+    """Constraint density: how many strict, simultaneous demands the prompt makes."""
+
+    count: int
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One reason for a class: which detector and rule fired, and where. Never the value."""
+
+    detector: str
+    rule: str
+    level: Sensitivity
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityReading:
+    """The highest class found, and every finding that supports it."""
+
+    level: Sensitivity
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoutReading:
+    """How hard the request is. The three probabilities sum to 1.
+
+    `confidence` is the calibrated probability that `difficulty` is right.
+    `source` is who judged: the in-process pre-scout, the Scout deployment, or nobody
+    (`none`: every judge failed, the probabilities are the prior).
+    """
+
+    trivial: float
+    standard: float
+    complex: float
+    confidence: float
+    source: Literal["pre-scout", "scout", "none"]
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """The most probable class; the harder one wins a tie."""
+        return max(reversed(DIFFICULTIES), key=lambda name: getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReading:
+    """What kind of work is asked for."""
+
+    task: TaskType
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Everything known about one request at the moment of decision."""
+
+    context: ContextReading
+    constraints: ConstraintReading
+    sensitivity: SensitivityReading
+    scout: ScoutReading
+    task: TaskReading

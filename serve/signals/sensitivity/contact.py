@@ -1,0 +1,172 @@
+"""Contact data: e-mail addresses, telephone numbers and public network addresses.
+
+Knows which of them are only examples. Does not know whose they are.
+"""
+
+import ipaddress
+
+import phonenumbers
+
+from serve.signals.sensitivity.pattern import Pattern
+from serve.signals.sensitivity.rule import Rule, RuleSet, prefixes
+
+_EMAIL = r"[\p{L}\p{N}._%+\-]+(?:@| @ )(?:[\p{L}\p{N}\-]+\.)+\p{L}{2,}"
+_EMAIL_SPELT = (
+    r"(?i)[a-z0-9._%+\-]+ ?[\[({<] ?at ?[\])}>] ?[a-z0-9\-]+ ?(?:[\[({<] ?dot ?[\])}>]|\.) ?[a-z]{2,}"
+)
+
+# Only names that stand for "some domain" and nothing else: mail.com and acme.com have customers.
+_PLACEHOLDER_WORDS = (
+    "example test localhost domain yourdomain mydomain company yourcompany mycompany foo bar foobar"
+)
+_PLACEHOLDER_DOMAINS = frozenset(_PLACEHOLDER_WORDS.split())
+_RESERVED_ENDINGS = frozenset(("example", "test", "invalid", "localhost", "local"))
+_NOT_PEOPLE = frozenset(("git", "hg", "svn"))
+# Endings of files that are no top-level domain: "logo@2x.png" is not an address.
+_FILE_ENDINGS = frozenset(
+    ("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "json", "html", "txt")
+)
+
+_PHONE_REGIONS = ("SE", "NO", "DK", "FI", "DE", "FR", "GB", "NL", "ES", "IT", "CH", "AT", "BE", "AU", "IN")
+_FICTIONAL = Pattern(
+    r"^(?:19|20)[0-9]{2}-(?:19|20)[0-9]{2}$|(?:^|[^0-9])555[ .\-)]{0,2}01[0-9]{2}|0?1234567|(?:0{6}|1{6}|9{6})"
+)
+_NON_DIGITS = Pattern(r"[^0-9+]+")
+_PHONE_CUE = Pattern(
+    r"(?i)(?:phone|\btel\b|telephone|mobile|\bcell|call(?: me| him| her| us)?|whatsapp|signal|\bsms\b|"
+    r"\btext|fax|contact|"
+    r"reach|telefon|mobil|puhelin|téléphone|portable|teléfono|móvil|\btlf|handy)"
+)
+_MOST_PHONES = 64
+# A telephone number is not the tail of a decimal, a date, a range or a longer number.
+_MIDWAY = Pattern(r"[0-9][.\-/,]$")
+
+_WELL_KNOWN_ADDRESSES_WORDS = "8.8.8.8 8.8.4.4 1.1.1.1 1.0.0.1 9.9.9.9 4.2.2.2 1.2.3.4 255.255.255.0"
+_WELL_KNOWN_ADDRESSES = frozenset(_WELL_KNOWN_ADDRESSES_WORDS.split())
+_VERSION = Pattern(
+    r"(?i)(?:version|\bver\b|\bv|release|build|firmware|section|chapter|§|[a-z]/|[=~<>^]=|@|\bsec\.|"
+    r"kapitel)[\s.:\"'v=]{0,4}$"
+)
+
+
+def _is_email(value: str) -> bool:
+    local, _, domain = value.replace(" ", "").lower().rpartition("@")
+    *front, name, ending = domain.split(".")
+    placeholder = (name in _PLACEHOLDER_DOMAINS and not front) or "example" in (name, *front)
+    return not placeholder and ending not in _RESERVED_ENDINGS | _FILE_ENDINGS and local not in _NOT_PEOPLE
+
+
+def _is_international(value: str) -> bool:
+    """Whether a front of `value` is a number: the match may run on into the next number."""
+    return not _FICTIONAL.found(value) and any(_valid_in(_plus(front), None) for front in prefixes(value))
+
+
+def _plus(value: str) -> str:
+    return "+" + _NON_DIGITS.replace(value, lambda _: "").lstrip("+").removeprefix("00")
+
+
+def _is_american(value: str) -> bool:
+    return not _FICTIONAL.found(value) and _valid_in(value, "US")
+
+
+def _is_national(value: str) -> bool:
+    return not _FICTIONAL.found(value) and any(_valid_in(value, region) for region in _PHONE_REGIONS)
+
+
+def _is_cued(value: str) -> bool:
+    return not _FICTIONAL.found(value) and any(map(_is_any, prefixes(value)))
+
+
+def _is_any(value: str) -> bool:
+    return _valid_in(_plus(value), None) or _is_american(value) or _is_national(value)
+
+
+def _valid_in(number: str, region: str | None) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number, region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _is_public_address(value: str) -> bool:
+    address = _address(value) or _address(value.rstrip(":"))
+    if address is None or value in _WELL_KNOWN_ADDRESSES or (address.version == 4 and _is_version(value)):
+        return False
+    return address.is_global and not address.is_multicast
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(value)
+    except ValueError:
+        return None
+
+
+def _is_version(value: str) -> bool:
+    """Small numbers throughout, or an ending in zero, as versions and networks have."""
+    numbers = list(map(int, value.split(".")))
+    return numbers[-1] == 0 or (numbers[0] < 10 and max(numbers) < 32)
+
+
+_NATIONAL = r"\(?0[0-9]{1,4}\)?[ \-/.][0-9]{2,8}(?:[ \-][0-9]{2,4}){0,4}"
+_AMERICAN = r"(?:1[ .\-])?\(?[2-9][0-9]{2}\)?[ .\-]{1,2}[2-9][0-9]{2}[ .\-][0-9]{4}"
+
+RULES = RuleSet(
+    (
+        Rule("email", Pattern(_EMAIL), _is_email),
+        Rule(
+            "email",
+            Pattern(_EMAIL_SPELT),
+            lambda value: "example" not in value.lower(),
+        ),
+        Rule(
+            "phone",
+            Pattern(r"(?:\+|00) ?[1-9][0-9]{0,2}(?:[ .\-/()]{0,3}[0-9]){6,13}"),
+            _is_international,
+            grouped=True,
+            veto=_MIDWAY,
+            edge="digits",
+            most_checked=_MOST_PHONES,
+        ),
+        Rule(
+            "phone",
+            Pattern(_AMERICAN),
+            _is_american,
+            veto=_MIDWAY,
+            edge="digits",
+            most_checked=_MOST_PHONES,
+        ),
+        Rule(
+            "phone",
+            Pattern(_NATIONAL),
+            lambda value: 9 <= sum(map(str.isdigit, value)) <= 11 and _is_national(value),
+            veto=_MIDWAY,
+            edge="digits",
+            most_checked=_MOST_PHONES,
+        ),
+        Rule(
+            "phone",
+            Pattern(r"\(?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14}"),
+            _is_cued,
+            grouped=True,
+            cue=_PHONE_CUE,
+            reach=32,
+            veto=_MIDWAY,
+            edge="digits",
+            most_checked=_MOST_PHONES,
+        ),
+        Rule(
+            "ip_address",
+            Pattern(r"(?:[0-9]{1,3}\.){3,7}[0-9]{1,3}"),
+            _is_public_address,
+            edge="digits",
+            veto=_VERSION,
+        ),
+        Rule(
+            "ip_address",
+            Pattern(r"(?i)[23][0-9a-f]{3}:[0-9a-f]{1,4}:[0-9a-f:]{2,32}"),
+            _is_public_address,
+            edge="word",
+        ),
+    )
+)

@@ -1,0 +1,167 @@
+"""Decoding: the text inside base64, base32, hex and gzip, and blobs that hide what they hold.
+
+Knows encodings and entropy. Does not judge the text it uncovers.
+"""
+
+import base64
+import binascii
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from math import log2
+
+from serve.signals.sensitivity.pattern import Hit, Pattern
+
+_DEPTH = 3
+_MOST_INFLATED = 1 << 20
+_SHORTEST = 12
+_SHORTEST_TEXT = 8
+_PRINTABLE = 0.95
+
+_RUN = Pattern(r"[A-Za-z0-9+/_\-]{12,}(?:[ \t]*\\?(?:\r?\n|\\n)[ \t]*[A-Za-z0-9+/_\-]{4,})*={0,6}")
+_HEX = Pattern(
+    r"[0-9A-Fa-f]{16,}|(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}|(?:0x[0-9A-Fa-f]{2}[ ,]{1,2}){7,}"
+)
+_BLANKS = Pattern(r"[\s\\]+n?")
+_HEX_NOISE = Pattern(r"0x|[^0-9A-Fa-f]+")
+_SEPARATORS = str.maketrans("-_/+", "    ")
+_URL_SAFE = str.maketrans("-_", "+/")
+_BASE32 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
+
+# A blob is opaque when it is announced as data, or when nothing but data is that long.
+_ANNOUNCED = Pattern(
+    r"(?i)(?:base64|b64|blob|encoded|encrypted|cipher(?:text)?|payload|hexdump|decode|bytes|data)"
+    r"[\"'\]]{0,2}\s{0,2}(?:this|is)?[\s:=,(\"'`]{1,6}$"
+)
+_BLOB_ANNOUNCED = 64
+_BLOB_BARE = 256
+_BLOB_ENTROPY = 4.5
+_HEX_BLOB_ENTROPY = 3.3
+_HEX_BLOB_BARE = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What was found inside a text: readable texts, and whether anything stayed opaque."""
+
+    texts: tuple[str, ...]
+    opaque: bool
+
+
+class _Budget:
+    """How many more bytes one text may inflate to."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _MOST_INFLATED
+
+
+def decode(text: str) -> Decoded:
+    """Every text encoded inside `text`, nested encodings included."""
+    texts: list[str] = []
+    budget = _Budget()
+    opaque = _descend(text, _DEPTH, texts, budget)
+    return Decoded(tuple(dict.fromkeys(texts)), opaque)
+
+
+def _descend(text: str, depth: int, texts: list[str], budget: _Budget) -> bool:
+    opaque = False
+    for hit, readings in _candidates(text):
+        inner = [found for raw in readings if (found := _text(raw, budget)) is not None]
+        texts.extend(inner)
+        if budget.left < 0 or (inner and depth == 0):
+            return True
+        nested = [_descend(found, depth - 1, texts, budget) for found in inner]
+        read = sum(map(len, inner)) >= len(hit.value) // 4
+        opaque = opaque or any(nested) or (not read and _is_blob(text, hit))
+    return opaque
+
+
+def _candidates(text: str) -> Iterator[tuple[Hit, Iterator[bytes]]]:
+    for hit in _RUN.hits(text):
+        yield hit, _from_letters(hit.value)
+    for hit in _HEX.hits(text):
+        yield hit, _from_hex(hit.value)
+
+
+def _from_letters(run: str) -> Iterator[bytes]:
+    """The bytes that `run`, or a part of it between separators, may stand for."""
+    if run == run.lower():  # words and snake_case; no encoding of letters does without capitals
+        return
+    joined = _BLANKS.replace(run, lambda _: "") if len(run.split()) > 1 or "\\" in run else run
+    for candidate in dict.fromkeys((joined, *run.split(), *run.translate(_SEPARATORS).split())):
+        bare = candidate.rstrip("=")
+        if len(bare) < _SHORTEST:
+            continue
+        yield from _base64(bare)
+        if _BASE32.issuperset(bare.upper()):
+            yield from _base32(bare.upper())
+
+
+def _from_hex(run: str) -> Iterator[bytes]:
+    digits = _HEX_NOISE.replace(run, lambda _: "")
+    yield bytes.fromhex(digits[: len(digits) & ~1])
+
+
+def _base64(bare: str) -> Iterator[bytes]:
+    bare = bare.translate(_URL_SAFE)
+    with suppress(binascii.Error, ValueError):
+        yield binascii.a2b_base64(bare[: len(bare) - (len(bare) % 4 == 1)] + "==")
+
+
+def _base32(bare: str) -> Iterator[bytes]:
+    with suppress(binascii.Error, ValueError):
+        yield base64.b32decode(bare + "=" * (-len(bare) % 8))
+
+
+def _text(raw: bytes, budget: _Budget) -> str | None:
+    if raw[:2] == b"\x1f\x8b" or (raw[:1] == b"\x78" and raw[1:2] in b"\x01\x5e\x9c\xda"):
+        raw = _inflate(raw, budget)
+    if len(raw) > 8 and not any(raw[1:64:2]):
+        raw = raw.decode("utf-16-le", "replace").encode()
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if _readable(text) else None
+
+
+def _inflate(raw: bytes, budget: _Budget) -> bytes:
+    limit = max(1, budget.left)
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        plain = inflater.decompress(raw, limit)
+    except zlib.error:
+        return raw
+    budget.left -= len(plain) + (1 if inflater.unconsumed_tail else 0)
+    return plain
+
+
+def _readable(text: str) -> bool:
+    if len(text) < _SHORTEST_TEXT:
+        return False
+    plain = sum(char.isprintable() or char in "\t\n\r" for char in text[:512])
+    return plain >= _PRINTABLE * min(len(text), 512)
+
+
+def _is_blob(text: str, hit: Hit) -> bool:
+    """Whether an unreadable run stands where data stands and looks like data."""
+    if len(hit.value) < _BLOB_ANNOUNCED:
+        return False
+    hexadecimal = _HEX.covers(hit.value)
+    if _entropy(hit.value) < (_HEX_BLOB_ENTROPY if hexadecimal else _BLOB_ENTROPY):
+        return False
+    alone = len(hit.value) >= len(text.strip()) - 2
+    announced = alone or _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start])
+    return announced or len(hit.value) >= (_HEX_BLOB_BARE if hexadecimal else _BLOB_BARE)
+
+
+def _entropy(run: str) -> float:
+    """Bits per character. Words and paths have no digits: they count as no entropy."""
+    if not any(char.isdigit() for char in run):
+        return 0.0
+    counts = Counter(run)
+    return -sum(n / len(run) * log2(n / len(run)) for n in counts.values())

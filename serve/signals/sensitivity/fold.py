@@ -1,0 +1,103 @@
+"""Folding: the same text without the disguises that fool a pattern.
+
+Knows invisible characters, look-alike digits and dashes, and character escapes. Does not
+know encodings of whole values (that is `decode`) and does not judge text.
+"""
+
+import html
+import unicodedata
+from functools import cache
+from urllib.parse import unquote
+
+from serve.signals.sensitivity.pattern import Pattern
+
+_ROUNDS = 3
+_FEW = 24
+_TAGS = range(0xE0020, 0xE007F)
+_SCANNED = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x20000), range(0xE0000, 0xE01F0))
+_KEPT_CONTROLS = "\t\n\r"
+_DASHES = "\u2043\u02d7\u2212\u30fc\uff70\u2500\u2501\u00ac\u2027"
+_DOTS = "\u3002\uff61\u2024\u00b7\u30fb\u2022"
+_BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
+
+# The standard decoder is fast but refuses huge decimal references; nothing honest has one.
+_HUGE_REFERENCE = Pattern(r"&#[0-9]{8,}")
+_HEX = frozenset("0123456789abcdefABCDEF")
+_ESCAPE_WIDTHS = {"x": 2, "u": 4, "U": 8}
+
+
+def fold(text: str) -> str:
+    """`text` with escapes resolved, invisible characters gone and digits and dashes plain."""
+    for _ in range(_ROUNDS):
+        folded = _plain(_unescape(text))
+        if folded == text:
+            break
+        text = folded
+    return text
+
+
+def _plain(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    # Marks go before NFKC, not after: CPython sorts runs of marks in quadratic time.
+    text = _mapped(text)
+    return text if unicodedata.is_normalized("NFKC", text) else _mapped(unicodedata.normalize("NFKC", text))
+
+
+def _mapped(text: str) -> str:
+    """`text` through the table. Few kinds of odd character, the usual case, go the fast way."""
+    table = _table()
+    odd = table.keys() & set(text)
+    if len(odd) > _FEW:
+        return text.translate({ord(char): table[char] for char in odd})
+    for char in odd:
+        text = text.replace(char, table[char])
+    return text
+
+
+def _unescape(text: str) -> str:
+    if "&" in text and not _HUGE_REFERENCE.found(text):
+        text = html.unescape(text)
+    if "%" in text:
+        text = unquote(text, errors="replace")
+    if "\\" in text:
+        head, *pieces = text.split("\\")
+        text = head + "".join(map(_resolved, pieces))
+    return text
+
+
+def _resolved(piece: str) -> str:
+    r"""`piece`, which stood behind a backslash, with a leading `x41`, `u0041` or `u{41}` resolved."""
+    width = _ESCAPE_WIDTHS.get(piece[:1], 0)
+    digits, rest = piece[1 : 1 + width], piece[1 + width :]
+    if piece[:2] == "u{" and "}" in piece[:9]:
+        digits, rest = piece[2:].split("}", 1)
+    if not digits or not _HEX.issuperset(digits):
+        return "\\" + piece
+    code = int(digits, 16)
+    return (chr(code) if code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else " ") + rest
+
+
+@cache
+def _table() -> dict[str, str]:
+    """Every character that folds to something else."""
+    controls = (chr(code) for code in (*range(0x20), 0x7F))
+    table = {char: "" for char in controls if char not in _KEPT_CONTROLS}
+    for char in (chr(code) for block in _SCANNED for code in block):
+        if (plain := _folded(char)) != char:
+            table[char] = plain
+    return table | {chr(code): chr(code - _TAGS.start + 0x20) for code in _TAGS}
+
+
+def _folded(char: str) -> str:
+    category = unicodedata.category(char)
+    if char in _DOTS:
+        return "."
+    if category == "Pd" or char in _DASHES:
+        return "-"
+    if category in ("Zs", "Zl", "Zp"):
+        return " " if category == "Zs" else "\n"
+    if category in ("Cc", "Cf", "Mn", "Me") or unicodedata.combining(char) or char in _BLANKS:
+        return ""
+    digit = unicodedata.digit(char, None)
+    return char if digit is None else str(digit)

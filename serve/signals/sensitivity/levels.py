@@ -1,0 +1,68 @@
+"""The class each rule stands for.
+
+Knows the default verdict of every rule. Does not know how a rule is detected.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from serve.signals.readings import Finding, Sensitivity
+
+_INTERNAL_RULES = ("internal_banner", "internal_field")
+
+_CONFIDENTIAL_RULES = (
+    # identifiers
+    "payment_card",
+    "iban",
+    "us_ssn",
+    "se_personnummer",
+    "no_fodselsnummer",
+    "dk_cpr",
+    "fi_hetu",
+    "de_idnr",
+    "fr_nir",
+    "es_dni_nie",
+    "it_codice_fiscale",
+    "pl_pesel",
+    "nl_bsn",
+    "gb_nhs",
+    "gb_nino",
+    "identity_document",
+    "date_of_birth",
+    # contact
+    "email",
+    "phone",
+    "ip_address",
+    # secrets
+    "provider_key",
+    "jwt",
+    "private_key",
+    "connection_string",
+    "password_hash",
+    "authorization_header",
+    "password_assignment",
+    "key_assignment",
+    "secret_manifest",
+    # labels
+    "confidential_banner",
+    "confidential_field",
+    "confidential_statement",
+    # health
+    "medical_record_number",
+    "patient_record",
+    "patient_statement",
+    # what cannot be read
+    "opaque_blob",
+    "unreadable_part",
+    "detector_failed",
+)
+
+LEVELS: Mapping[str, Sensitivity] = MappingProxyType(
+    dict.fromkeys(_INTERNAL_RULES, Sensitivity.INTERNAL)
+    | dict.fromkeys(_CONFIDENTIAL_RULES, Sensitivity.CONFIDENTIAL)
+)
+
+
+def finding(detector: str, rule: str, path: str) -> Finding:
+    """A finding of `rule` at its class; a rule without one is confidential."""
+    return Finding(detector, rule, LEVELS.get(rule, Sensitivity.CONFIDENTIAL), path)

@@ -1,0 +1,44 @@
+"""What stands in for a secret in documentation: the values that are not one.
+
+Knows stand-ins in code and prose. Does not know where a value was found.
+"""
+
+from collections import Counter
+from math import log2
+
+from serve.signals.sensitivity.pattern import Pattern
+
+_STAND_IN = Pattern(
+    r"(?i)^(?:my|your|the|a|an|some|this|test|user|db|admin|app|root|new|old|"
+    r"super)?[_\-.\s]*(?:pass(?:word|wd|phrase)?|pwd|pw|"
+    r"secret|token|key|api[_\-]?key|value|string|example|placeholder|changeme|change[_\-]?(?:me|it|"
+    r"this)|dummy|fake|"
+    r"sample|redacted|removed|masked|hidden|none|null|nil|undefined|true|false|todo|tbd|required|optional|"
+    r"admin|root|user|username|postgres|guest|test(?:ing)?|foo|bar|foobar|default|here|str|int|"
+    r"bool|text)"
+    r"[_\-.\s]*(?:here|key|token|value|word|goes[_\-]here|string|name|hash|id)?$"
+)
+_SPELT_OUT = Pattern(
+    r"(?i)^your|your[_\-]|my[_\-](?:secret|token|api|key|pass)|example|placeholder|change[_\-]?me|"
+    r"insert[_\-]|replace[_\-]|redacted|"
+    r"dummy|x{4,}|\*{3,}|\.{3}|0{8,}|1234567890$|<[^>]*>|\$\{|\{\{|\$\(|^%\(|^%s$|process\.env|"
+    r"os\.(?:environ|getenv)|getenv|"
+    r"secrets\.|vault:|!ref|valuefrom|\benv\."
+)
+_REFERENCE = Pattern(r"[$%{<\[(].*|[A-Za-z_][A-Za-z_]*(?:[.(\[]).*|&[A-Za-z_].*|[A-Za-z_]+\)*")
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether `value` only shows where a secret would go."""
+    return len(set(value)) < 4 or _STAND_IN.found(value) or _SPELT_OUT.found(value)
+
+
+def is_reference(value: str) -> bool:
+    """Whether `value`, unquoted, is a variable, call or template rather than a literal."""
+    return _REFERENCE.covers(value)
+
+
+def entropy(value: str) -> float:
+    """Bits per character."""
+    counts = Counter(value)
+    return -sum(n / len(value) * log2(n / len(value)) for n in counts.values())

@@ -1,0 +1,117 @@
+"""The scan: every detector over every reading of every text in a request.
+
+Knows that doubt is confidential: what cannot be read, decoded or checked is a finding. Does
+not know what any detector looks for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from serve.request import Leaf, RequestView
+from serve.signals.readings import Finding, Sensitivity, SensitivityReading
+from serve.signals.sensitivity import contact, credentials, health, identifiers, labels
+from serve.signals.sensitivity.decode import decode
+from serve.signals.sensitivity.fold import fold
+from serve.signals.sensitivity.levels import finding
+from serve.signals.sensitivity.views import JOINED_PATHS, joined, safe_path
+
+_CHUNK = 1 << 20
+_OVERLAP = 1 << 12
+# A blank line: no pattern reads across two of them, and no encoded run does.
+_SEPARATOR = b"\n\n"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Something that names the rules true of a text. `suspects` may not miss what `find` finds."""
+
+    name: str
+    suspects: Callable[[bytes], bool]
+    find: Callable[[bytes], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One reading of one text, in UTF-8, and the path it came from."""
+
+    path: str
+    data: bytes
+
+
+DETECTORS: tuple[Detector, ...] = (
+    Detector("identifiers", identifiers.RULES.suspects, identifiers.RULES.find),
+    Detector("contact", contact.RULES.suspects, contact.RULES.find),
+    Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
+    Detector("labels", labels.RULES.suspects, labels.RULES.find),
+    Detector("health", health.RULES.suspects, health.RULES.find),
+)
+
+
+def read(view: RequestView) -> SensitivityReading:
+    """The class of a request. Pure, synchronous, linear in the size of the request."""
+    findings = [finding("opaque", "unreadable_part", safe_path(path)) for path in view.opaque]
+    texts, unread = _safely("reading", lambda: _unfold(view), lambda failed: ([], [failed]))
+    findings += unread
+    for detector in DETECTORS:
+        findings += _safely(detector.name, partial(_sweep, detector, texts), lambda failed: [failed])
+    level = max((found.level for found in findings), default=Sensitivity.PUBLIC)
+    return SensitivityReading(level, _distinct(findings))
+
+
+def _distinct(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Each finding once; one in a joined text only if no single leaf explains it."""
+    placed = {found.rule for found in findings if found.path not in JOINED_PATHS}
+    kept = (found for found in findings if found.path not in JOINED_PATHS or found.rule not in placed)
+    return tuple(dict.fromkeys(kept))
+
+
+def _safely(name: str, work: Callable[[], _T], instead: Callable[[Finding], _T]) -> _T:
+    """What `work` gives, or `instead` of a failure: a detector that fails has found something."""
+    try:
+        return work()
+    except Exception:
+        return instead(finding(name, "detector_failed", "request"))
+
+
+def _sweep(detector: Detector, texts: Iterable[Text]) -> list[Finding]:
+    """What one detector finds. Nearly all requests end at the first line: one pass, no suspicion."""
+    if not detector.suspects(_SEPARATOR.join(text.data for text in texts)):
+        return []
+    return [finding(detector.name, rule, text.path) for text in texts for rule in detector.find(text.data)]
+
+
+def _unfold(view: RequestView) -> tuple[list[Text], list[Finding]]:
+    """Every distinct reading of every text, and the blobs that stayed closed."""
+    paths: dict[str, str] = {}
+    findings: list[Finding] = []
+    for leaf in _sources(view):
+        for text in _chunks(leaf.text):
+            if text not in paths:
+                opaque = _read_into(paths, safe_path(leaf.path), text)
+                findings += [finding("opaque", "opaque_blob", safe_path(leaf.path))] if opaque else []
+    return [Text(path, text.encode()) for text, path in paths.items()], findings
+
+
+def _sources(view: RequestView) -> Iterator[Leaf]:
+    yield from view.leaves
+    yield from joined(view)
+
+
+def _read_into(paths: dict[str, str], path: str, text: str) -> bool:
+    """Adds the plain, folded and decoded readings of `text`. True if part of it stayed closed."""
+    folded = fold(text)
+    decoded = decode(folded)
+    for reading in (text, folded, *decoded.texts, *map(fold, decoded.texts)):
+        paths.setdefault(reading, path)
+    return decoded.opaque
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """`text` in pieces of bounded size that overlap by more than the longest value."""
+    text = text.encode("utf-8", "replace").decode()
+    for start in range(0, max(1, len(text) - _OVERLAP), _CHUNK - _OVERLAP):
+        yield text[start : start + _CHUNK]

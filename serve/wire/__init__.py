@@ -1,0 +1,1 @@
+"""Wire models: pydantic where bytes come in or go out, one file per dialect."""

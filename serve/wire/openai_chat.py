@@ -1,0 +1,281 @@
+"""OpenAI Chat Completions as bytes come in and go out.
+
+Knows the fields Pointsman understands; every other field of a request is dropped, never forwarded.
+Source of the shapes: OpenAI API reference, `POST /v1/chat/completions`.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from serve.errors import InvalidRequest
+
+MAX_SCHEMA_DEPTH = 64
+MAX_SCHEMA_CHARS = 512 * 1024
+
+ShortName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Wire(BaseModel):
+    """Unknown fields are ignored: clients are newer than we are. NaN and infinity are not JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class TextPart(Wire):
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(Wire):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImageUrl(Wire):
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Wire):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class InputAudio(Wire):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPart(Wire):
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+UserPart = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
+AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+
+
+class FunctionCall(Wire):
+    name: str
+    arguments: str
+
+
+class ToolCall(Wire):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class SystemMessage(Wire):
+    role: Literal["system", "developer"]
+    content: str | list[TextPart]
+    name: ShortName | None = None
+
+
+class UserMessage(Wire):
+    role: Literal["user"]
+    content: str | Annotated[list[UserPart], Field(min_length=1)]
+    name: ShortName | None = None
+
+
+class AssistantMessage(Wire):
+    role: Literal["assistant"]
+    content: str | list[AssistantPart] | None = None
+    refusal: str | None = None
+    name: ShortName | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class ToolMessage(Wire):
+    role: Literal["tool"]
+    content: str | list[TextPart]
+    tool_call_id: str
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class FunctionSpec(Wire):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    strict: bool | None = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _bounded(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        return None if value is None else bounded_schema(value)
+
+
+class Tool(Wire):
+    type: Literal["function"]
+    function: FunctionSpec
+
+
+class NamedFunction(Wire):
+    name: str
+
+
+class NamedToolChoice(Wire):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchemaSpec(Wire):
+    name: ShortName
+    description: str | None = None
+    schema_: dict[str, JsonValue] = Field(alias="schema")
+    strict: bool | None = None
+
+    @field_validator("schema_")
+    @classmethod
+    def _bounded(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return bounded_schema(value)
+
+
+class PlainFormat(Wire):
+    type: Literal["text", "json_object"]
+
+
+class SchemaFormat(Wire):
+    type: Literal["json_schema"]
+    json_schema: JsonSchemaSpec
+
+
+class StreamOptions(Wire):
+    include_usage: bool = False
+
+
+class ChatRequest(Wire):
+    """A chat request. What is not listed here is dropped; legacy `functions` are refused, not ignored."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Annotated[list[Tool], Field(max_length=512)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    n: Annotated[int, Field(ge=1, le=8)] | None = None
+    stop: str | Annotated[list[str], Field(min_length=1, max_length=4)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    user: Annotated[str, Field(max_length=512)] | None = None
+    functions: None = None
+
+    @property
+    def output_limit(self) -> int | None:
+        """Requested upper bound of the answer in tokens; the newer field wins."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def forced_tool(self) -> bool:
+        """The client demands a tool call."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedToolChoice)
+
+    @property
+    def schema_(self) -> dict[str, JsonValue] | None:
+        """The schema the answer must match, None when none was declared."""
+        return (
+            self.response_format.json_schema.schema_
+            if isinstance(self.response_format, SchemaFormat)
+            else None
+        )
+
+    @property
+    def structured(self) -> bool:
+        """The answer must be JSON."""
+        return self.response_format is not None and self.response_format.type != "text"
+
+    def sent(self) -> dict[str, JsonValue]:
+        """The body as it goes to a lane, without `model` and the stream fields: known fields only."""
+        skip = {"model", "stream", "stream_options", "functions"}
+        body: dict[str, JsonValue] = self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude=skip
+        )
+        return body
+
+
+def parse(body: bytes) -> ChatRequest:
+    """Bytes to request. Raises InvalidRequest that names the field; never echoes content."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(body, error) from None
+    _check_together(request)
+    return request
+
+
+def _check_together(request: ChatRequest) -> None:
+    if request.tool_choice not in (None, "none", "auto") and not request.tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    if isinstance(request.tool_choice, NamedToolChoice):
+        wanted = request.tool_choice.function.name
+        if wanted not in {tool.function.name for tool in request.tools or ()}:
+            raise InvalidRequest(
+                "tool_choice names a function that is not in tools", param="tool_choice.function.name"
+            )
+    if request.top_logprobs is not None and not request.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
+
+
+def _invalid(body: bytes, error: ValidationError) -> InvalidRequest:
+    # Where a union has several members, the deepest error is the one about what the client meant.
+    first = max(error.errors(include_url=False, include_input=False, include_context=False), key=_depth)
+    if first["type"] == "json_invalid":
+        return InvalidRequest(f"The body is not valid JSON. {first['msg']}", code="invalid_json")
+    where = _field(body, first["loc"]) or "(body)"
+    message = first["msg"].removeprefix("Value error, ")
+    if where == "functions":
+        message = "functions is no longer supported: use tools"
+    return InvalidRequest(f"{where}: {message}", param=where)
+
+
+def _depth(item: ErrorDetails) -> int:
+    return len(item["loc"])
+
+
+def _field(body: bytes, location: tuple[int | str, ...]) -> str:
+    """The path a client knows: pydantic's location without the names of union members."""
+    here: Any = pydantic_core.from_json(body)
+    path = ""
+    for i, part in enumerate(location):
+        if isinstance(part, int) and isinstance(here, list) and part < len(here):
+            path, here = f"{path}[{part}]", here[part]
+        elif isinstance(here, dict) and (part in here or i == len(location) - 1):
+            path, here = f"{path}.{part}" if path else str(part), here.get(part)
+    return path
+
+
+def bounded_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The schema itself if it is small enough to hand to a grammar compiler. Raises ValueError."""
+    level: list[JsonValue] = [schema]
+    seen = 0
+    for _depth in range(MAX_SCHEMA_DEPTH):
+        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+            raise ValueError("NaN and infinity are not JSON")
+        level = [child for item in level for child in _children(item)]
+        seen += len(level)
+        if not level:
+            return schema
+        if seen > MAX_SCHEMA_CHARS // 8:
+            raise ValueError("the schema is too large")
+    raise ValueError(f"the schema is nested more than {MAX_SCHEMA_DEPTH} levels deep")
+
+
+def _children(item: JsonValue) -> list[JsonValue]:
+    if isinstance(item, dict):
+        return list(item.values())
+    return item if isinstance(item, list) else []
