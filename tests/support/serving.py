@@ -1,0 +1,101 @@
+"""The real ingress over real HTTP, without Ray: the same router, the same lanes, one process.
+
+Knows how to start it between two loopback upstreams. Does not know what a test wants of it.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import uvicorn
+
+from models.scout.prescout import PreScout
+from serve.cloud import CloudProxy
+from serve.config import Config
+from serve.ingress import http_app
+from serve.lanes.load import LaneLoad
+from serve.router import Router
+from serve.signals.gather import Judges
+from tests.support.upstream import ThreadedUpstream
+
+ALL = ["tools", "json_schema", "logprobs", "n"]
+
+
+def config(local: str, cloud: str, *, models: dict[str, str] | None = None, **changes: Any) -> Config:
+    """Two local lanes at `local`, a cloud lane of each protocol at `cloud`; `models` maps lane to fault."""
+    faults = {"local-general": "ok", "local-tools": "ok", "cloud-openai": "ok", "cloud-anthropic": "ok"}
+    faults |= models or {}
+    places = {
+        "local-general": ("openai", f"{local}/v1", "device", 8192, 1, ALL),
+        "local-tools": ("openai", f"{local}/v1", "device", 8192, 1, ALL),
+        "cloud-openai": ("openai", f"{cloud}/v1", "global", 200_000, 2, [*ALL, "vision"]),
+        "cloud-anthropic": ("anthropic", cloud, "global", 200_000, 3, ["tools", "json_schema", "vision"]),
+    }
+    lanes = [
+        {
+            "name": name,
+            "kind": kind,
+            "model": faults[name],
+            "base_url": url,
+            "location": location,
+            "context": context,
+            "tier": tier,
+            "capabilities": capabilities,
+        }
+        for name, (kind, url, location, context, tier, capabilities) in places.items()
+    ]
+    cloud_first = ["cloud-openai", "cloud-anthropic"]
+    rules = [
+        _rule("long_context", cloud_first, input_tokens_over=8192),
+        _rule("many_constraints", cloud_first, constraints_over=3),
+        _rule("tool_call", ["local-tools"], tools=True),
+        _rule("complex", cloud_first, difficulty=["complex"], confidence_at_least=0.6),
+        _rule("local_first", ["local-general", *cloud_first]),
+    ]
+    raw = {"lanes": lanes, "policy": {"rules": rules}} | changes
+    return Config.model_validate(raw)
+
+
+def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
+    return {"name": name, "when": when, "prefer": prefer, "because": f"the rule {name} of the tests"}
+
+
+@contextmanager
+def serving(settings: Config) -> Iterator[str]:
+    """The base URL of a router that serves `settings` for as long as the block lasts."""
+    started = threading.Event()
+    box: dict[str, Any] = {}
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
+    thread.start()
+    assert started.wait(30), "the ingress did not start"
+    try:
+        yield f"http://127.0.0.1:{box['port']}"
+    finally:
+        box["server"].should_exit = True
+        thread.join(30)
+
+
+async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
+    proxy = CloudProxy(settings)
+    lanes = {lane.name: proxy for lane in settings.lanes}
+    router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings))
+    server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
+    box["server"] = server
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    box["port"] = server.servers[0].sockets[0].getsockname()[1]
+    started.set()
+    await task
+    await proxy.close()
+
+
+def client(url: str) -> openai.OpenAI:
+    """The official client, without retries: a test wants to see the first answer."""
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+
+
+__all__ = ["ThreadedUpstream", "client", "config", "serving"]
