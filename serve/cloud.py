@@ -1,0 +1,56 @@
+"""CloudProxy: the only deployment that opens connections off the machine.
+
+Every call passes the egress gate here, whatever the router decided. Does not retry and does not choose.
+"""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+from ray import serve
+
+from serve import egress
+from serve.config import Config, HttpLane
+from serve.errors import LaneUnavailable
+from serve.lanes.anthropic import AnthropicLane
+from serve.lanes.base import LaneCall, Piece
+from serve.lanes.coalesce import coalesce
+from serve.lanes.openai import OpenAILane
+
+
+class CloudProxy:
+    """All HTTP lanes of one configuration, each with its own connection pool."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lanes = {lane.name: lane for lane in config.lanes if isinstance(lane, HttpLane)}
+        self._clients = {
+            name: egress.client(lane) for name, lane in self._lanes.items() if not lane.off_because
+        }
+        self._dialects = {name: _dialect(self._lanes[name], http) for name, http in self._clients.items()}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for http in self._clients.values():
+            await http.aclose()
+
+    async def off(self) -> dict[str, str]:
+        """Lanes that cannot be used, and why. Only this process needs to hold the keys."""
+        return {name: why for name, lane in self._lanes.items() if (why := lane.off_because)}
+
+    async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
+        """Pieces of one answer. Raises LaneError; nothing is sent when the gate says no."""
+        dialect = self._dialects.get(call.lane)
+        if dialect is None:
+            raise LaneUnavailable(call.lane, "is switched off")
+        egress.check(self._lanes[call.lane], call.permit, call.body, self._config)
+        async for piece in coalesce(dialect.documents(call.body, call.stream)):
+            yield piece
+
+
+def _dialect(lane: HttpLane, http: httpx2.AsyncClient) -> OpenAILane | AnthropicLane:
+    return OpenAILane(lane, http) if lane.kind == "openai" else AnthropicLane(lane, http)
+
+
+CloudProxyDeployment = serve.deployment(
+    name="CloudProxy", max_ongoing_requests=512, max_queued_requests=256, ray_actor_options={"num_cpus": 0.1}
+)(CloudProxy)

@@ -1,0 +1,350 @@
+"""The one YAML file that describes a Pointsman: read, checked as a whole, then never changed.
+
+Knows what a right configuration is. Does not start anything.
+"""
+
+import hashlib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from serve.errors import ConfigError
+from serve.request import Capability
+from serve.signals.readings import Difficulty, Sensitivity, TaskType
+
+Location = Literal["device", "private", "eu", "global"]
+ON_PREMISES: frozenset[Location] = frozenset({"device", "private"})
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes, and a loaded configuration never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvRef(Strict):
+    """A value that lives in the environment, so that no secret stands in a file."""
+
+    env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+    default: str | None = None
+
+    def resolve(self) -> str | None:
+        """The value now, or the default; an empty variable counts as unset."""
+        return os.environ.get(self.env) or self.default
+
+
+class FileRef(Strict):
+    """A value that lives in a file, as Kubernetes mounts secrets."""
+
+    file: Path
+
+    def resolve(self) -> str | None:
+        """The stripped content, None when the file is not there."""
+        return self.file.read_text().strip() if self.file.is_file() else None
+
+
+class ServerConfig(Strict):
+    """The HTTP edge."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    max_body_bytes: int = Field(8 << 20, ge=1024, description="larger bodies are refused with 413")
+    body_timeout_s: float = Field(30, gt=0, description="a body that takes longer is refused with 408")
+    router_replicas: int = Field(1, ge=1)
+    max_ongoing_requests: int = Field(512, ge=1)
+    max_queued_requests: int = Field(256, ge=1)
+
+
+class Autoscaling(Strict):
+    """Replica bounds of one engine; scaling follows queue depth."""
+
+    min_replicas: int = Field(1, ge=0)
+    max_replicas: int = Field(1, ge=1)
+    target_ongoing_requests: float = Field(gt=0)
+    upscale_delay_s: float = Field(10, ge=0)
+    downscale_delay_s: float = Field(300, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Autoscaling":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas is larger than max_replicas")
+        return self
+
+
+class EngineConfig(Strict):
+    """One vLLM deployment: it holds weights; lanes point at it."""
+
+    model: str = Field(description="a name in models/lock.toml, a directory, or a model-hub name")
+    revision: str | None = Field(None, description="commit of a model-hub name")
+    num_cpus: float = Field(1, ge=0)
+    num_gpus: float = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1, description="CPU engine only; None: every core of the machine")
+    kv_cache_gib: int | None = Field(None, ge=1, description="CPU engine only")
+    max_ongoing_requests: int = Field(8, ge=1)
+    max_queued_requests: int = Field(4, ge=1)
+    autoscaling: Autoscaling | None = None
+    vllm: dict[str, JsonValue] = Field(default_factory=dict, description="vLLM engine and frontend arguments")
+
+    @model_validator(mode="after")
+    def _scales_before_it_spills(self) -> "EngineConfig":
+        scaling = self.autoscaling
+        if scaling and scaling.target_ongoing_requests > 0.7 * self.max_ongoing_requests:
+            raise ValueError(
+                f"autoscaling.target_ongoing_requests {scaling.target_ongoing_requests} must be at most 0.7 x "
+                f"max_ongoing_requests {self.max_ongoing_requests}: spilled requests are invisible to the autoscaler"
+            )
+        if forbidden := {"trust_remote_code", "model", "host", "port"} & self.vllm.keys():
+            raise ValueError(f"vllm.{min(forbidden)} may not be set")
+        return self
+
+
+class ScoutConfig(Strict):
+    """The Scout deployment; leave the section out to route with the in-process pre-scout alone."""
+
+    model: str = "all-minilm-l6-v2"
+    num_cpus: float = Field(0.2, ge=0)
+    num_gpus: float = Field(0, ge=0)
+    threads: int = Field(1, ge=1)
+    replicas: int = Field(1, ge=1)
+    max_ongoing_requests: int = Field(64, ge=2)
+    max_queued_requests: int = Field(32, ge=1)
+    max_batch_size: int = Field(16, ge=1)
+    batch_wait_s: float = Field(0.003, ge=0)
+
+
+class SignalsConfig(Strict):
+    """When the Scout is asked and how long anybody waits."""
+
+    scout_deadline_s: float = Field(0.08, gt=0, description="past it the decision is made without the Scout")
+    sure_at: float = Field(
+        0.75, ge=0, le=1, description="pre-scout confidence from which nobody else is asked"
+    )
+    deadline_s: float = Field(5, gt=0, description="past it the sensitivity of a request is confidential")
+    inline_chars: int = Field(20_000, ge=0, description="longer texts are read off the event loop")
+
+
+class EngineLane(Strict):
+    """A lane answered by an engine of this application."""
+
+    kind: Literal["engine"]
+    name: Name
+    engine: Name
+    location: Literal["device", "private"] = "device"
+    tier: Literal[1, 2, 3] = 1
+    context: int = Field(gt=0, description="tokens, input and output together")
+    capabilities: frozenset[Capability] = frozenset({"tools", "json_schema", "logprobs", "n"})
+
+
+class HttpLane(Strict):
+    """A lane answered by an HTTP endpoint, spoken to by CloudProxy alone."""
+
+    kind: Literal["openai", "anthropic"]
+    name: Name
+    model: str = Field(min_length=1)
+    base_url: str | EnvRef
+    api_key: EnvRef | FileRef | None = Field(None, description="None: the endpoint wants no key")
+    location: Location
+    tier: Literal[1, 2, 3] = 2
+    context: int = Field(gt=0)
+    capabilities: frozenset[Capability] = frozenset({"tools", "json_schema"})
+    max_output_tokens: int = Field(
+        4096, ge=1, description="sent when the client sets none (Anthropic needs one)"
+    )
+    max_in_flight: int = Field(256, ge=1)
+
+    @property
+    def url(self) -> str | None:
+        """The endpoint, None while its environment variable is not set."""
+        return self.base_url if isinstance(self.base_url, str) else self.base_url.resolve()
+
+    @property
+    def off_because(self) -> str | None:
+        """Why the lane cannot be used, in words; None when it can."""
+        if self.url is None and isinstance(self.base_url, EnvRef):
+            return f"no address: set {self.base_url.env}"
+        if self.api_key is None or self.api_key.resolve():
+            return None
+        where = self.api_key.env if isinstance(self.api_key, EnvRef) else str(self.api_key.file)
+        return f"no key: set {where}"
+
+    @model_validator(mode="after")
+    def _device_is_loopback(self) -> "HttpLane":
+        host = urlsplit(self.url or "").hostname or ""
+        if self.url and urlsplit(self.url).scheme not in {"http", "https"}:
+            raise ValueError(f"base_url must be http:// or https://, not {self.url!r}")
+        if self.location == "device" and self.url and not _is_loopback(host):
+            raise ValueError(f"location is device but base_url names {host!r}, which is not this machine")
+        return self
+
+
+Lane = Annotated[EngineLane | HttpLane, Field(discriminator="kind")]
+
+
+class When(Strict):
+    """Conditions of a rule; all that are given must hold."""
+
+    input_tokens_over: int | None = Field(None, ge=0)
+    constraints_over: int | None = Field(None, ge=0)
+    difficulty: frozenset[Difficulty] | None = None
+    confidence_at_least: float | None = Field(None, ge=0, le=1)
+    task: frozenset[TaskType] | None = None
+    tools: bool | None = None
+    structured: bool | None = None
+
+
+class Rule(Strict):
+    """One routing rule: the first whose conditions hold chooses which lanes come first, and says why."""
+
+    name: Name
+    when: When = When()
+    prefer: tuple[Name, ...] = Field(
+        min_length=1, description="lanes to try first; the others follow in order"
+    )
+    because: str = Field(min_length=8)
+
+
+class PolicyConfig(Strict):
+    """Which class may go where, and the rules in order."""
+
+    locations: dict[str, frozenset[Location]] = Field(
+        default={
+            "public": frozenset({"device", "private", "eu", "global"}),
+            "internal": frozenset({"device", "private", "eu"}),
+            "confidential": ON_PREMISES,
+        }
+    )
+    overrides: bool = Field(True, description="clients may steer by model name, header and prefix")
+    rules: tuple[Rule, ...] = Field(min_length=1)
+
+    @field_validator("locations")
+    @classmethod
+    def _fail_closed(cls, value: dict[str, frozenset[Location]]) -> dict[str, frozenset[Location]]:
+        if missing := {level.label for level in Sensitivity} ^ value.keys():
+            raise ValueError(
+                f"needs exactly public, internal and confidential; wrong or missing: {sorted(missing)}"
+            )
+        if cloud := value["confidential"] - ON_PREMISES:
+            raise ValueError(f"confidential data may never go to {sorted(cloud)}")
+        if not value["confidential"] <= value["internal"] <= value["public"]:
+            raise ValueError("a stricter class may not be allowed where a looser one is not")
+        return value
+
+    @model_validator(mode="after")
+    def _ends_with_a_default(self) -> "PolicyConfig":
+        if self.rules[-1].when != When():
+            raise ValueError(
+                f"the last rule ({self.rules[-1].name}) must have no conditions: it is the default"
+            )
+        return self
+
+    def permits(self, level: Sensitivity) -> frozenset[Location]:
+        """Where data of this class may be answered."""
+        return self.locations[level.label]
+
+
+class DispatchConfig(Strict):
+    """How long to wait for whom. Seconds."""
+
+    deadline_s: float = Field(300, gt=0, description="the whole request, all attempts together")
+    first_token_s: float = Field(60, gt=0, description="first content of a stream")
+    idle_s: float = Field(30, gt=0, description="gap between two chunks of a stream")
+    unary_s: float = Field(180, gt=0, description="one attempt at an answer in one piece")
+    down_wait_s: float = Field(1, gt=0, description="patience with a lane known to be down")
+    cooldown_s: float = Field(5, ge=0, description="how long a lane that failed is tried last")
+
+
+class Config(Strict):
+    """Everything about one Pointsman."""
+
+    profile: Literal["core", "cpu", "gpu"] = Field("core", description="which packages `make run` installs")
+    server: ServerConfig = ServerConfig()
+    engines: dict[Name, EngineConfig] = Field(default_factory=dict)
+    scout: ScoutConfig | None = None
+    signals: SignalsConfig = SignalsConfig()
+    lanes: tuple[Lane, ...] = Field(min_length=1)
+    policy: PolicyConfig
+    dispatch: DispatchConfig = DispatchConfig()
+
+    @model_validator(mode="after")
+    def _refers_to_what_exists(self) -> "Config":
+        names = [lane.name for lane in self.lanes]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"lanes: {min(doubled)!r} is defined twice")
+        for lane in self.lanes:
+            if isinstance(lane, EngineLane) and lane.engine not in self.engines:
+                raise ValueError(f"lanes.{lane.name}.engine: no engine is called {lane.engine!r}")
+        for rule in self.policy.rules:
+            if unknown := [name for name in rule.prefer if name not in names]:
+                raise ValueError(f"policy.rules.{rule.name}.prefer: no lane is called {unknown[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _every_lane_is_reachable(self) -> "Config":
+        public = self.policy.permits(Sensitivity.PUBLIC)
+        for lane in self.lanes:
+            if lane.location not in public:
+                raise ValueError(
+                    f"lanes.{lane.name}: no data class may go to {lane.location!r}: nobody can reach it"
+                )
+        idle = self.engines.keys() - {lane.engine for lane in self.lanes if isinstance(lane, EngineLane)}
+        if idle:
+            raise ValueError(f"engines.{min(idle)}: no lane uses it")
+        return self
+
+    @property
+    def version(self) -> str:
+        """sha256 of the canonical bytes: two equal versions decide alike. Secrets are not part of it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def lane(self, name: str) -> EngineLane | HttpLane:
+        """The lane called `name`. Raises KeyError."""
+        return next((lane for lane in self.lanes if lane.name == name), None) or _missing(name)
+
+
+def _missing(name: str) -> EngineLane | HttpLane:
+    raise KeyError(name)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(path: Path | str) -> Config:
+    """Read and check one file. Raises ConfigError that names the file, the field and the fault."""
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable YAML: {error}") from error
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(path, error)) from error
+
+
+def _explain(path: Path | str, error: ValidationError) -> str:
+    lines = [f"{path}: {error.error_count()} mistake(s)"]
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        lines.append(f"  {where}: {item['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

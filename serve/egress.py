@@ -1,0 +1,74 @@
+"""The gate: what a request is permitted to leave for, and the only client that opens connections.
+
+Knows permits, re-reads the outgoing bytes on its own, and builds the HTTP client. Does not choose lanes.
+"""
+
+import json
+from dataclasses import dataclass
+
+import httpx2
+from pydantic import JsonValue
+
+from serve.config import ON_PREMISES, Config, HttpLane, Location
+from serve.errors import LaneEgressDenied
+from serve.request import RequestView, string_leaves
+from serve.signals import sensitivity
+from serve.signals.readings import Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Where one request may be answered. Later stages may narrow it, nothing widens it."""
+
+    level: Sensitivity
+    locations: frozenset[Location]
+
+    def narrowed(self, locations: frozenset[Location]) -> "Permit":
+        """The permit for at most `locations`."""
+        return Permit(self.level, self.locations & locations)
+
+
+def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
+    """Raise LaneEgressDenied unless `body` may go to `lane`.
+
+    Believes neither the permit alone nor the text alone: both must allow the location. The bytes are read
+    again here because an error upstream of this line must not be enough to leak.
+    """
+    if lane.location not in permit.locations:
+        raise LaneEgressDenied(lane.name, f"the permit does not include {lane.location}")
+    if lane.location in ON_PREMISES & config.policy.permits(Sensitivity.CONFIDENTIAL):
+        return
+    found = sensitivity.read(_outgoing(json.loads(body))).level
+    level = max(found, permit.level)
+    if lane.location not in config.policy.permits(level):
+        raise LaneEgressDenied(lane.name, f"{level.label} content may not go to {lane.location}")
+
+
+def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
+    """The connection pool of one lane. The environment's proxies are ignored: they would reroute all egress."""
+    return httpx2.AsyncClient(
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
+        limits=httpx2.Limits(
+            max_connections=lane.max_in_flight, max_keepalive_connections=lane.max_in_flight
+        ),
+    )
+
+
+def _outgoing(body: dict[str, JsonValue]) -> RequestView:
+    leaves = tuple(string_leaves(body))
+    unreadable = tuple(
+        leaf.path for leaf in leaves if leaf.path.endswith((".image_url.url", ".input_audio.data"))
+    )
+    return RequestView(
+        leaves=leaves,
+        opaque=unreadable,
+        prompt="",
+        instructions="",
+        conversation="\n".join(leaf.text for leaf in leaves if leaf.path.startswith("messages[")),
+        tool_names=(),
+        structured=False,
+        needs=frozenset(),
+        output_tokens=None,
+    )

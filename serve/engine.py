@@ -1,0 +1,165 @@
+"""Engine: one vLLM engine in one deployment, spoken to in Chat Completions.
+
+Runs what it is told to run. Does not know lanes, policy or the outside world.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue, ValidationError
+from ray import serve
+
+from models import lock, store
+from serve.config import EngineConfig
+from serve.errors import LaneError, LaneOverloaded, LaneProtocolError, LaneRejected, LaneUnavailable
+from serve.lanes.base import LaneCall, Piece
+from serve.lanes.coalesce import coalesce
+
+if TYPE_CHECKING:  # vLLM is imported where it runs: the driver and the router start without it
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+NO_NETWORK = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+
+
+class Engine:
+    """One vLLM engine. Closing an answer's iterator aborts the request inside vLLM."""
+
+    # Serve awaits an async __init__; mypy knows only the usual kind.
+    async def __init__(self, config: EngineConfig) -> None:  # type: ignore[misc]
+        os.environ.update(NO_NETWORK | _cpu_environment(config))
+        from starlette.datastructures import State
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.cli_args import FrontendArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._served = Path(config.model).name
+        front_names = {field.name for field in dataclasses.fields(FrontendArgs)}
+        options = _options(config)
+        engine_args = AsyncEngineArgs(
+            model=_weights(config),
+            revision=config.revision,
+            served_model_name=[self._served],
+            enable_log_requests=False,
+            **{key: value for key, value in options.items() if key not in front_names},
+        )
+        front = FrontendArgs(**{key: value for key, value in options.items() if key in front_names})
+        self._engine = AsyncLLM.from_engine_args(engine_args)
+        self._state = State()
+        await init_app_state(
+            self._engine,
+            self._state,
+            argparse.Namespace(**(vars(front) | vars(engine_args))),
+            supported_tasks=await self._engine.get_supported_tasks(),
+        )
+
+    async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
+        """Pieces of one answer. Raises LaneError."""
+        from vllm.exceptions import VLLMError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            async for piece in coalesce(self._documents(self._request(call), call)):
+                yield piece
+        except (VLLMError, EngineDeadError, ValidationError, ValueError) as error:
+            raise _lane_error(call.lane, error) from None
+
+    async def running(self) -> int:
+        """Requests the engine is working on or has queued: what a client's departure must bring down."""
+        return len(self._engine.output_processor.request_states)
+
+    async def check_health(self) -> None:
+        """Called by Serve; a dead engine makes it replace the replica."""
+        await self._engine.check_health()
+
+    def _request(self, call: LaneCall) -> "ChatCompletionRequest":
+        from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+        own: dict[str, JsonValue] = {"model": self._served, "stream": call.stream}
+        if call.stream:
+            own["stream_options"] = {"include_usage": True}
+        return ChatCompletionRequest.model_validate(json.loads(call.body) | own)
+
+    async def _documents(self, request: "ChatCompletionRequest", call: LaneCall) -> AsyncIterator[str]:
+        answer = await self._state.openai_serving_chat.create_chat_completion(request, None)
+        if hasattr(answer, "__aiter__"):
+            async for event in answer:
+                document = event.removeprefix("data: ").rstrip()
+                if document != "[DONE]":
+                    yield _chunk_or_raise(call.lane, document)
+        elif hasattr(answer, "error"):
+            raise LaneRejected(call.lane, _safe(answer.error.message))
+        else:
+            yield answer.model_dump_json(exclude_none=True)
+
+
+def _chunk_or_raise(lane: str, document: str) -> str:
+    if document.startswith('{"error"'):
+        raise LaneUnavailable(lane, "the engine failed in mid-stream")
+    return document
+
+
+def _lane_error(lane: str, error: Exception) -> LaneError:
+    from vllm.exceptions import MaxQueuedTokensError, QueueOverflowError, VLLMClientError
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    match error:
+        case QueueOverflowError() | MaxQueuedTokensError():
+            return LaneOverloaded(lane, "the engine's queue is full")
+        case VLLMClientError() | ValidationError():
+            return LaneRejected(lane, _safe(str(error)))
+        case EngineDeadError():
+            return LaneUnavailable(lane, "the engine died")
+        case _:
+            return LaneProtocolError(lane, type(error).__name__)
+
+
+def _safe(message: str) -> str:
+    """vLLM's words where they are about lengths; nothing where they might quote the request."""
+    return (
+        message.partition("\n")[0][:300] if "context length" in message else "the engine refused the request"
+    )
+
+
+def _weights(config: EngineConfig) -> str:
+    if Path(config.model).is_dir():
+        return config.model
+    return str(store.path(config.model)) if config.model in lock.shipped().names else config.model
+
+
+def _options(config: EngineConfig) -> dict[str, Any]:
+    options: dict[str, JsonValue] = {"max_num_queued_reqs": 4 * config.max_ongoing_requests} | config.vllm
+    if not config.num_gpus and options.get("dtype", "auto") == "auto":
+        options["dtype"] = _cpu_dtype()
+    return options
+
+
+def _cpu_dtype() -> str:
+    # bfloat16 is emulated where the processor lacks it, and slower there than float32.
+    flags = Path("/proc/cpuinfo")
+    native = flags.is_file() and any(name in flags.read_text() for name in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if native else "float32"
+
+
+def _cpu_environment(config: EngineConfig) -> dict[str, str]:
+    if config.num_gpus:
+        return {}
+    cores = sorted(os.sched_getaffinity(0))[: config.threads]
+    environment = {
+        "OMP_NUM_THREADS": str(len(cores)),
+        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
+    }
+    return environment | ({"VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib)} if config.kv_cache_gib else {})
+
+
+EngineDeployment = serve.deployment(health_check_timeout_s=60, graceful_shutdown_timeout_s=60)(Engine)

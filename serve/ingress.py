@@ -1,0 +1,238 @@
+"""The HTTP edge: routes, limits, SSE and error bodies. No routing logic.
+
+`http_app` needs no Ray; `RouterDeployment` puts it behind Serve's proxy.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.exceptions import HTTPException
+
+from models.scout.prescout import PreScout
+from serve import __version__, edge_body, explain
+from serve.config import Config, EngineLane, HttpLane
+from serve.dispatch import Answer
+from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
+from serve.lanes.handle import HandleLane
+from serve.lanes.load import LaneLoad
+from serve.policy import LaneState
+from serve.router import Decided, Router, overhead_ms
+from serve.signals.gather import Judges
+from serve.signals.scout import Judgement
+
+log = logging.getLogger("pointsman.ingress")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def http_app(router: Router) -> FastAPI:
+    """The whole HTTP surface over one router."""
+    app = FastAPI(title="Pointsman", version=__version__, docs_url=None, redoc_url=None)
+    edge = _Edge(router)
+    app.add_api_route("/v1/chat/completions", _guarded(edge.chat), methods=["POST"])
+    app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
+    app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
+    app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
+    app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
+    app.add_exception_handler(HTTPException, _no_such_route)
+    return app
+
+
+class _Edge:
+    """The handlers."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def chat(self, request: Request) -> Response:
+        body = await edge_body.read(request, self._router.config.server)
+        decided = await self._router.decide(body, request.headers)
+        try:
+            answer = await self._router.answer(decided)
+        except HttpError as error:
+            return _error(error, {"x-pointsman-decision-id": decided.decision_id} | _reason(decided))
+        headers = _headers(decided, answer)
+        if answer.whole is not None:
+            return JSONResponse(answer.whole.model_dump(mode="json", exclude_none=True), headers=headers)
+        return StreamingResponse(_events(answer), media_type="text/event-stream", headers=headers)
+
+    async def route(self, request: Request) -> Response:
+        body = await edge_body.read(request, self._router.config.server)
+        return JSONResponse(explain.as_json(await self._router.decide(body, request.headers)))
+
+    async def models(self, request: Request) -> Response:
+        lanes = self._router.config.lanes
+        names = ["auto", *(lane.name for lane in lanes)]
+        names += [f"cloud/{lane.model}" for lane in lanes if isinstance(lane, HttpLane)]
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}
+            for name in dict.fromkeys(names)
+        ]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    async def readyz(self, request: Request) -> Response:
+        load, config = self._router.load, self._router.config
+        lanes = {
+            lane.name: {
+                "state": load.state(lane).name.lower(),
+                "note": load.note(lane),
+                "kind": lane.kind,
+                "location": lane.location,
+                "in_flight": load.in_flight(lane.name),
+            }
+            for lane in config.lanes
+        }
+        ready = any(load.state(lane) is LaneState.READY for lane in config.lanes)
+        body = {
+            "status": "ready" if ready else "unavailable",
+            "lanes": lanes,
+            "policy_version": config.version,
+        }
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _guarded(handler: Handler) -> Handler:
+    """The boundary: whatever happens inside, the client gets an error in OpenAI's shape."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except HttpError as error:
+            return _error(error)
+        except Exception as error:  # the only place that may turn a bug into a 500
+            frame = error.__traceback__
+            while frame is not None and frame.tb_next is not None:
+                frame = frame.tb_next
+            where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+            # Not the message and not the locals: they may hold the request.
+            log.error("internal error: %s at %s", type(error).__name__, where)
+            return _error(HttpError("Something went wrong inside Pointsman; the log says where."))
+
+    return guarded
+
+
+def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
+    more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
+    return JSONResponse(error.body(), status_code=error.status, headers=(headers or {}) | more)
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return _error(
+            MethodNotAllowed(f"{request.method} is not allowed on this path"), dict(error.headers or {})
+        )
+    return _error(
+        NotFound("No such path; see /v1/models, /v1/chat/completions, /v1/route, /healthz, /readyz")
+    )
+
+
+def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
+    return _reason(decided) | {
+        "x-pointsman-decision-id": decided.decision_id,
+        "x-pointsman-lane": answer.lane,
+        "x-pointsman-attempts": str(len(answer.attempts)),
+        "x-pointsman-trail": ", ".join(f"{a.lane}={a.outcome}" for a in answer.attempts),
+        "x-pointsman-overhead-ms": f"{overhead_ms(decided, answer.attempts):.1f}",
+    }
+
+
+def _reason(decided: Decided) -> dict[str, str]:
+    return {"x-pointsman-reason": decided.decision.reason}
+
+
+async def _events(answer: Answer) -> AsyncIterator[bytes]:
+    """The stream as server-sent events: `[DONE]` only after a whole answer."""
+    assert answer.chunks is not None
+    try:
+        async for chunk in answer.chunks:
+            yield b"data: " + chunk.model_dump_json(exclude_none=True).encode() + b"\n\n"
+    except LaneInterrupted as error:
+        broken = HttpError(
+            f"The answer of {error.lane} broke off: {error.message}", code="upstream_interrupted"
+        )
+        yield b"data: " + JSONResponse(broken.body()).body + b"\n\n"
+        return
+    yield b"data: [DONE]\n\n"
+
+
+class _ScoutHandle:
+    """The Scout deployment as the signal sees it."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+
+    async def judge(self, text: str) -> Judgement:
+        judgement: Judgement = await self._handle.judge.remote(text)
+        return judgement
+
+
+@serve.ingress()
+class RouterIngress:
+    """The ingress deployment: one router and the handles of everything it may call."""
+
+    def __init__(
+        self,
+        config: Config,
+        engines: dict[str, DeploymentHandle[Any]],
+        scout: DeploymentHandle[Any] | None,
+        cloud: DeploymentHandle[Any] | None,
+    ) -> None:
+        logging.getLogger("pointsman").setLevel(logging.INFO)
+        lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
+        judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
+        self._load = LaneLoad(config)
+        self._router = Router(config, judges, lanes, self._load)
+        self._watch = asyncio.get_running_loop().create_task(_watch(config, self._load, cloud))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return http_app(self._router)
+
+
+def _handle_of(
+    lane: EngineLane | HttpLane,
+    engines: dict[str, DeploymentHandle[Any]],
+    cloud: DeploymentHandle[Any] | None,
+) -> DeploymentHandle[Any]:
+    handle = engines[lane.engine] if isinstance(lane, EngineLane) else cloud
+    assert handle is not None
+    return handle
+
+
+async def _watch(config: Config, load: LaneLoad, cloud: DeploymentHandle[Any] | None) -> None:
+    """Keep the load's view of lanes fresh, so that a request does not wait for a dead replica."""
+    while True:
+        try:
+            await _look(config, load)
+            if cloud is not None:
+                load.switched_off(await asyncio.wait_for(cloud.off.remote(), 1))
+        except Exception as error:  # a missing controller must not stop answers
+            log.warning("cannot see the lanes' state: %s", type(error).__name__)
+        await asyncio.sleep(1)
+
+
+async def _look(config: Config, load: LaneLoad) -> None:
+    status = await asyncio.to_thread(serve.status)
+    deployments = {name: d for app in status.applications.values() for name, d in app.deployments.items()}
+    for name in config.engines:
+        if (seen := deployments.get(engine_deployment(name))) is not None:
+            replicas: dict[Any, int] = dict(seen.replica_states)
+            load.engine(name, replicas.get("RUNNING", 0), f"engine {name} is {seen.status.value.lower()}")
+
+
+def engine_deployment(engine: str) -> str:
+    """The Serve name of an engine."""
+    return f"Engine-{engine}"
+
+
+RouterDeployment = serve.deployment(name="Router")(RouterIngress)

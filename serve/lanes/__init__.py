@@ -1,0 +1,1 @@
+"""Places that can answer: one file per upstream dialect."""

@@ -1,0 +1,33 @@
+"""What a lane is to the router: something that takes one call and yields pieces of an answer."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve.egress import Permit
+
+Piece = list[str]
+"""JSON documents that travel together: one whole completion, or some chunks of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCall:
+    """One attempt at one lane. Crosses a Ray handle.
+
+    body    the chat request as JSON, known fields only, `model` and `stream` set by the lane
+    stream  whether pieces hold chunks (`ChatChunk`) or the whole answer (`ChatCompletion`)
+    """
+
+    lane: str
+    body: bytes
+    stream: bool
+    permit: Permit
+    decision_id: str
+
+
+class LanePort(Protocol):
+    """A lane as dispatch sees it."""
+
+    def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
+        """Pieces of the answer in order. Raises LaneError; closing the iterator stops the work behind it."""
+        ...

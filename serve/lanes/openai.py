@@ -1,0 +1,90 @@
+"""The OpenAI dialect: any server that speaks Chat Completions, by the official SDK.
+
+Knows how to call it and what its failures mean. Does not know whether the call is permitted.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import openai
+from openai import AsyncOpenAI, AsyncStream
+from openai.types.chat import ChatCompletionChunk
+
+from serve.config import HttpLane
+from serve.errors import (
+    LaneError,
+    LaneMisconfigured,
+    LaneOverloaded,
+    LaneProtocolError,
+    LaneRateLimited,
+    LaneRejected,
+    LaneTimeout,
+    LaneUnavailable,
+)
+
+
+class OpenAILane:
+    """One endpoint. Retries are dispatch's business: the SDK's are off."""
+
+    def __init__(self, lane: HttpLane, http: httpx2.AsyncClient) -> None:
+        key = lane.api_key.resolve() if lane.api_key else None
+        self._lane = lane
+        # The SDK insists on a key; a local server that wants none ignores it.
+        self._sdk = AsyncOpenAI(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
+
+    async def documents(self, body: bytes, stream: bool) -> AsyncIterator[str]:
+        """The answer as JSON documents of OpenAI's shape. Raises LaneError."""
+        request: dict[str, Any] = json.loads(body) | {"model": self._lane.model}
+        try:
+            if not stream:
+                raw = await self._sdk.chat.completions.with_raw_response.create(**request)
+                yield raw.text
+                return
+            chunks: AsyncStream[ChatCompletionChunk] = await self._sdk.chat.completions.create(
+                **request, stream=True, stream_options={"include_usage": True}
+            )
+            async with chunks:
+                async for chunk in chunks:
+                    yield chunk.model_dump_json(exclude_unset=True)
+        except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise lane_error(self._lane.name, error) from None
+
+
+def lane_error(lane: str, error: Exception) -> LaneError:
+    """What an SDK's failure means to dispatch. Upstream bodies may echo prompts: they are not repeated."""
+    match error:
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            return LaneTimeout(lane, "no answer in time")
+        case openai.APIStatusError():
+            return status_error(lane, error.status_code, error.response.headers.get("retry-after"))
+        case openai.APIConnectionError() | httpx2.TransportError():
+            return LaneUnavailable(lane, "connection failed or broke")
+        case _:
+            return LaneProtocolError(lane, f"not an OpenAI answer: {type(error).__name__}")
+
+
+def status_error(lane: str, status: int, retry_after: str | None) -> LaneError:
+    """What an HTTP status means to dispatch, for every dialect."""
+    wait = seconds(retry_after)
+    if status == 429:
+        return LaneRateLimited(lane, "rate limited", wait)
+    if status in (503, 529):
+        return LaneOverloaded(lane, "overloaded", wait)
+    if status >= 500:
+        return LaneUnavailable(lane, f"answered {status}")
+    if status in (401, 403, 404):
+        return LaneMisconfigured(lane, f"refused us with {status}: check key, model and address")
+    if status in (408, 504):
+        return LaneTimeout(lane, f"answered {status}")
+    return LaneRejected(lane, f"refused the request with {status}")
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` in seconds, None when absent, a date, negative or absurd."""
+    try:
+        value = float(retry_after) if retry_after else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value <= 3600 else None

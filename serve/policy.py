@@ -1,0 +1,192 @@
+"""decide(): which lanes may answer one request, in which order, and why.
+
+Pure: no I/O, no clock, no await. The same inputs give the same decision, so a decision can be replayed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from serve.config import Config, Lane, Rule, When
+from serve.egress import Permit
+from serve.errors import EgressDenied, NoLaneAble, NoLaneAvailable
+from serve.request import RequestView
+from serve.signals.readings import Sensitivity, Signals
+from serve.wish import Preference, Wish
+
+
+class LaneState(IntEnum):
+    """How free a lane is, best first."""
+
+    READY = 0
+    FULL = 1
+    DOWN = 2
+    OFF = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A stable code and the sentence that explains it."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A lane that may not answer, and why: `class`, `context`, `off` or `cannot:<capability>`."""
+
+    lane: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where one request may go, in order, and why. Made once; dispatch only walks it."""
+
+    chain: tuple[str, ...]
+    permit: Permit
+    reasons: tuple[Reason, ...]
+    excluded: tuple[Exclusion, ...]
+    policy_version: str
+
+    @property
+    def reason(self) -> str:
+        """The code of the reason that weighed most."""
+        return self.reasons[0].code
+
+
+def decide(
+    signals: Signals, view: RequestView, wish: Wish, states: Mapping[str, LaneState], config: Config
+) -> Decision:
+    """The decision for one request.
+
+    Raises EgressDenied, NoLaneAble or NoLaneAvailable when nobody may, can or could answer.
+    """
+    level = max(signals.sensitivity.level, wish.at_least)
+    permit = Permit(level, config.policy.permits(level))
+    excluded = tuple(_exclusions(signals, view, permit, states, config))
+    shut_out = {item.lane: item for item in excluded}
+    rule = next(rule for rule in config.policy.rules if _holds(rule.when, signals, view))
+    wanted = _order(rule, wish, config)
+    open_lanes = [name for name in wanted if name not in shut_out]
+    if not open_lanes:
+        raise _nobody(wanted, shut_out, permit)
+    chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
+    reasons = tuple(_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals))
+    return Decision(chain, permit, reasons, excluded, config.version)
+
+
+def scout_matters(
+    signals: Signals, view: RequestView, wish: Wish, states: Mapping[str, LaneState], config: Config
+) -> bool:
+    """Whether another opinion on difficulty could still change the first lane."""
+    firsts = {decide(_if(signals, extreme), view, wish, states, config).chain[0] for extreme in _EXTREMES}
+    return len(firsts) > 1
+
+
+_EXTREMES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def _if(signals: Signals, extreme: tuple[float, float, float]) -> Signals:
+    trivial, standard, hard = extreme
+    scout = replace(signals.scout, trivial=trivial, standard=standard, complex=hard, confidence=1.0)
+    return replace(signals, scout=scout)
+
+
+def _holds(when: When, signals: Signals, view: RequestView) -> bool:
+    scout = signals.scout
+    checks = (
+        when.input_tokens_over is None or signals.context.input_tokens > when.input_tokens_over,
+        when.constraints_over is None or signals.constraints.count > when.constraints_over,
+        when.difficulty is None or scout.difficulty in when.difficulty,
+        when.confidence_at_least is None or scout.confidence >= when.confidence_at_least,
+        when.task is None or signals.task.task in when.task,
+        when.tools is None or bool(view.tool_names) is when.tools,
+        when.structured is None or view.structured is when.structured,
+    )
+    return all(checks)
+
+
+def _order(rule: Rule, wish: Wish, config: Config) -> list[str]:
+    if wish.pin:
+        return [wish.pin]
+    names = [*rule.prefer, *(lane.name for lane in config.lanes if lane.name not in rule.prefer)]
+    if wish.prefer is None:
+        return names
+    return sorted(names, key=lambda name: not _matches(wish.prefer, config.lane(name)))
+
+
+def _matches(preference: Preference | None, lane: Lane) -> bool:
+    if preference == "cloud":
+        return lane.location in ("eu", "global")
+    return lane.tier >= (3 if preference == "tier3" else 2)
+
+
+def _exclusions(
+    signals: Signals, view: RequestView, permit: Permit, states: Mapping[str, LaneState], config: Config
+) -> Iterator[Exclusion]:
+    tokens = signals.context.input_tokens + (view.output_tokens or 0)
+    for lane in config.lanes:
+        missing = sorted(view.needs - lane.capabilities)
+        if lane.location not in permit.locations:
+            text = f"{permit.level.label} data may not go to {lane.location}"
+            yield Exclusion(lane.name, "class", text)
+        elif tokens > lane.context:
+            yield Exclusion(lane.name, "context", f"needs {tokens:,} tokens, holds {lane.context:,}")
+        elif missing:
+            yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")
+        elif states[lane.name] is LaneState.OFF:
+            yield Exclusion(lane.name, "off", _off(lane))
+
+
+def _off(lane: Lane) -> str:
+    return (None if lane.kind == "engine" else lane.off_because) or "switched off"
+
+
+def _nobody(
+    wanted: list[str], shut_out: Mapping[str, Exclusion], permit: Permit
+) -> EgressDenied | NoLaneAble | NoLaneAvailable:
+    why = "; ".join(f"{name}: {shut_out[name].text}" for name in wanted)
+    codes = {shut_out[name].code for name in wanted}
+    if "off" in codes:
+        return NoLaneAvailable(f"No permitted lane is switched on ({why})")
+    if "class" in codes:
+        return EgressDenied(
+            f"The request is {permit.level.label} and no lane it may use can answer it ({why})"
+        )
+    if codes == {"context"}:
+        return NoLaneAble(f"The request is too long for every lane ({why})", code="context_length_exceeded")
+    return NoLaneAble(f"No lane can answer this request ({why})")
+
+
+def _reasons(
+    rule: Rule,
+    wish: Wish,
+    wanted: list[str],
+    open_lanes: list[str],
+    chain: tuple[str, ...],
+    shut_out: Mapping[str, Exclusion],
+    states: Mapping[str, LaneState],
+    signals: Signals,
+) -> Iterator[Reason]:
+    chosen, first = chain[0], open_lanes[0]
+    if chosen != first:
+        code = "overflow" if states[first] is LaneState.FULL else "lane_down"
+        yield Reason(code, f"{first} is {states[first].name.lower()}, so {chosen} goes first.")
+    barred = next((shut_out[name] for name in wanted[: wanted.index(first)]), None)
+    if barred is not None and barred.code == "class":
+        yield Reason(f"sensitivity_{_level(signals, wish)}", f"Not {barred.lane}: {barred.text}.")
+    elif barred is not None:
+        yield Reason(f"lane_{barred.code.partition(':')[0]}", f"Not {barred.lane}: {barred.text}.")
+    if wish.pin:
+        yield Reason("pinned", f"The client asked for {wish.pin} by name.")
+        return
+    if wish.prefer:
+        yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
+    yield Reason(rule.name, rule.because)
+
+
+def _level(signals: Signals, wish: Wish) -> str:
+    return Sensitivity(max(signals.sensitivity.level, wish.at_least)).label

@@ -1,0 +1,46 @@
+"""Context pressure: how many tokens go in, and how many are asked to come out.
+
+Counts with OpenAI's o200k_base ranks. A lane's own tokenizer may differ by some per cent: the lane
+itself refuses what does not fit, and dispatch goes on to the next.
+"""
+
+from functools import cache
+
+import bpe_openai
+
+from serve.request import RequestView
+from serve.signals.readings import ContextReading
+
+# Chat templates wrap a message in a handful of control tokens, and open the answer with some more
+# (OpenAI cookbook, "How to count tokens with tiktoken"; ChatML of Qwen: <|im_start|>role\n … <|im_end|>\n).
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_ANSWER = 3
+DEFAULT_OUTPUT_TOKENS = 512
+# bpe-openai refuses texts of a million characters and more; a cut adds at most one token.
+SLICE_CHARS = 100_000
+
+
+@cache
+def _o200k() -> bpe_openai.Encoding:
+    # bpe-openai carries its ranks; tiktoken downloads them at run time, which fails offline.
+    return bpe_openai.get_encoding("o200k_base")
+
+
+def count(text: str) -> int:
+    """Tokens of `text` in o200k_base. Linear in the length of the text."""
+    slices = (text[start : start + SLICE_CHARS] for start in range(0, len(text), SLICE_CHARS))
+    return sum(len(_o200k().encode_ordinary(part)) for part in slices)
+
+
+def read(view: RequestView) -> ContextReading:
+    """Every string leaf counts, tool schemas and arguments included, plus the template around messages."""
+    messages = 1 + max((_message_index(leaf.path) for leaf in view.leaves), default=0)
+    text = sum(count(leaf.text) for leaf in view.leaves)
+    overhead = messages * TOKENS_PER_MESSAGE + TOKENS_PER_ANSWER
+    return ContextReading(
+        input_tokens=text + overhead, output_tokens=view.output_tokens or DEFAULT_OUTPUT_TOKENS
+    )
+
+
+def _message_index(path: str) -> int:
+    return int(path[9 : path.index("]")]) if path.startswith("messages[") else 0

@@ -1,0 +1,197 @@
+"""Start a local Ray with one Pointsman in it, show what runs where, stay until Ctrl-C.
+
+For one machine. On a cluster KubeRay or `serve deploy` does this job.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from serve.config import Config, EngineLane, HttpLane
+from serve.errors import ConfigError
+from serve.loopback import HOOK, LOOPBACK
+
+FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one machine: Ray's own ports listen on loopback only
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "900",  # at least the longest stream (ray#66056)
+    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 << 20),
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # one proxy, on this machine: Ctrl-C need not take 35 s
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "PYTHONWARNINGS": "ignore",
+}
+APP = "pointsman"
+ROOT = str(Path(__file__).resolve().parents[1])
+
+
+def environment(*, proxy: str) -> dict[str, str]:
+    """Variables Serve reads at import, in the driver and in every process of the cluster."""
+    return ALWAYS | (FAST if proxy == "haproxy" else {})
+
+
+@contextmanager
+def running(config: Config, console: Console, *, proxy: str = "haproxy") -> Iterator[str]:
+    """Run `config` on this machine for as long as the block lasts; yields the base URL.
+
+    Raises ConfigError when the port is taken, RuntimeError when the graph does not come up.
+    """
+    _require_free(config)
+    for key, value in (environment(proxy=proxy) | _free_ports()).items():
+        os.environ.setdefault(key, value)
+    # Workers must find the very `serve` and `models` that run here, however this process found them.
+    os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    import ray  # after the environment is set: Serve reads it at import
+    from ray import serve
+
+    try:
+        with console.status("Starting Ray"):
+            _start_ray(config)
+        _deploy(config, console)
+        yield f"http://{config.server.host}:{config.server.port}"
+    finally:
+        with console.status("Stopping"):
+            serve.shutdown()  # type: ignore[no-untyped-call]
+            ray.shutdown()
+
+
+def wait_for_signal() -> None:
+    """Block until Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    while not stop.wait(1):
+        pass
+
+
+def _start_ray(config: Config) -> None:
+    import ray
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray.init(
+        num_cpus=max(os.cpu_count() or 1, _cpus(config)),
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=True,
+        logging_level=logging.ERROR,
+        object_store_memory=256 << 20,
+        _node_ip_address=LOOPBACK,
+        runtime_env={"worker_process_setup_hook": HOOK},
+    )
+    serve.start(
+        http_options={"host": config.server.host, "port": config.server.port, "request_timeout_s": None}
+    )
+
+
+def _cpus(config: Config) -> int:
+    """Logical CPUs that the graph asks for: on one machine nothing may wait for a place."""
+    engines = sum(
+        e.num_cpus * (e.autoscaling.max_replicas if e.autoscaling else 1) for e in config.engines.values()
+    )
+    return int(engines + (config.scout.num_cpus * config.scout.replicas if config.scout else 0)) + 2
+
+
+def _free_ports() -> dict[str, str]:
+    """Ports that Serve would otherwise fix, so that two Pointsmans can run on one machine."""
+    names = (
+        "HAPROXY_METRICS_PORT",
+        "HAPROXY_STATS_PORT",
+        "FALLBACK_PROXY_HTTP_PORT",
+        "FALLBACK_PROXY_GRPC_PORT",
+    )
+    probes = [socket.create_server((LOOPBACK, 0)) for _ in names]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, ports, strict=True)}
+
+
+def _require_free(config: Config) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.server.host, config.server.port))
+        except OSError as error:
+            raise ConfigError(
+                f"{config.server.host}:{config.server.port} cannot be used ({error.strerror}): "
+                "stop what listens there, or choose another server.port"
+            ) from None
+
+
+def _deploy(config: Config, console: Console) -> None:
+    from ray import serve
+
+    from serve.app import graph
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    target = serve.RunTarget(target=graph(config), name=APP)
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
+        rows: dict[str, TaskID] = {}
+        while True:
+            app = serve.status().applications.get(APP)
+            if app is not None:
+                _show(progress, rows, {name: d.status.value for name, d in app.deployments.items()})
+                if app.status.value == "RUNNING":
+                    return
+                if app.status.value in ("DEPLOY_FAILED", "UNHEALTHY"):
+                    faults = [f"{name}: {d.message}" for name, d in app.deployments.items() if d.message]
+                    raise RuntimeError("\n".join(["The graph did not come up.", app.message, *faults]))
+            time.sleep(0.5)
+
+
+def _show(progress: Progress, rows: dict[str, TaskID], states: dict[str, str]) -> None:
+    for name, state in states.items():
+        if name not in rows:
+            rows[name] = progress.add_task(name, total=None, state="")
+        done = state == "HEALTHY"
+        progress.update(
+            rows[name], state="ready" if done else "starting", total=1 if done else None, completed=done
+        )
+        if done:
+            progress.stop_task(rows[name])
+
+
+def describe(config: Config, url: str, console: Console) -> None:
+    """Print what is running where, and a line to try."""
+    table = Table("lane", "answers with", "where", "state", box=None, pad_edge=False)
+    for lane in config.lanes:
+        if isinstance(lane, EngineLane):
+            what, off = f"vLLM: {Path(config.engines[lane.engine].model).name}", None
+        else:
+            what, off = f"{lane.kind}: {lane.model}", lane.off_because
+        table.add_row(lane.name, what, lane.location, f"[yellow]off ({off})" if off else "[green]on")
+    console.rule(f"Pointsman is up: {url}/v1")
+    console.print(table)
+    if not any(lane.location in ("eu", "global") and not lane.off_because for lane in _remote(config)):
+        console.print("\nNo cloud lane is on: Pointsman is sovereign and answers with local models only.")
+    console.print("\nTry it (the address is an OpenAI base URL; any key will do):\n")
+    # Not through rich: a line that is wrapped cannot be pasted.
+    print(_curl(url), flush=True)
+    console.print("\nCtrl-C stops it.")
+
+
+def _remote(config: Config) -> list[HttpLane]:
+    return [lane for lane in config.lanes if isinstance(lane, HttpLane)]
+
+
+def _curl(url: str) -> str:
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    return f"curl -si {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"

@@ -1,0 +1,137 @@
+"""The verdict on a whole answer: is it what was asked for? If a rule can mend it, mend it.
+
+Checks tool calls and structured outputs against their schemas. Does not call a model.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from serve import repair, schemas
+from serve.wire.openai_answer import AnswerMessage, ChatCompletion, Choice
+from serve.wire.openai_chat import ChatRequest, FunctionSpec, NamedToolChoice, ToolCall
+
+Outcome = Literal["valid", "repaired", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """outcome, the answer to use (the repaired one where it was repaired), and what was wrong, in words."""
+
+    outcome: Outcome
+    answer: ChatCompletion
+    fault: str = ""
+
+
+class Unfit(ValueError):
+    """One choice is not what was asked for; the message says why, without quoting it."""
+
+
+def judge(request: ChatRequest, answer: ChatCompletion) -> Verdict:
+    """The verdict on `answer`. Never raises for what a model wrote."""
+    choices: list[Choice] = []
+    for choice in answer.choices:
+        try:
+            choices.append(_fit(request, choice))
+        except Unfit as fault:
+            return Verdict("invalid", answer, str(fault))
+    if choices == answer.choices:
+        return Verdict("valid", answer)
+    return Verdict("repaired", answer.model_copy(update={"choices": choices}))
+
+
+def _fit(request: ChatRequest, choice: Choice) -> Choice:
+    """The choice, mended if need be. Raises Unfit."""
+    message = choice.message
+    if choice.finish_reason == "content_filter" or message.refusal:
+        return choice
+    if request.tools and request.tool_choice != "none":
+        choice = _fit_tools(request, choice)
+        if choice.message.tool_calls:
+            return choice
+        if request.forced_tool:
+            raise Unfit("a tool call was required and none came")
+    if choice.finish_reason == "length":
+        return choice  # The client's own limit cut it: the next lane would be cut as well.
+    if not (choice.message.content or "").strip():
+        raise Unfit("the answer is empty")
+    return _fit_structure(request, choice) if request.structured else choice
+
+
+def _fit_tools(request: ChatRequest, choice: Choice) -> Choice:
+    specs = {tool.function.name: tool.function for tool in request.tools or ()}
+    calls = choice.message.tool_calls
+    if not calls:
+        calls = repair.calls_in_text(choice.message.content or "", specs)
+        if not calls:
+            return choice
+    if isinstance(request.tool_choice, NamedToolChoice):
+        wanted = request.tool_choice.function.name
+        if any(call.function.name != wanted for call in calls):
+            raise Unfit(f"the call is not of {wanted}")
+    fitted = [_fit_call(call, specs) for call in calls]
+    if fitted == choice.message.tool_calls and choice.finish_reason == "tool_calls":
+        return choice
+    content = choice.message.content if choice.message.tool_calls else None
+    message = choice.message.model_copy(update={"tool_calls": fitted, "content": content})
+    return choice.model_copy(update={"message": message, "finish_reason": "tool_calls"})
+
+
+def _fit_call(call: ToolCall, specs: dict[str, FunctionSpec]) -> ToolCall:
+    name = repair.known_name(call.function.name, specs)
+    if name is None:
+        raise Unfit("the call names a tool that was not offered")
+    schema = specs[name].parameters or {}
+    text = call.function.arguments
+    value = repair.parsed(text)
+    if not isinstance(value, dict):
+        raise Unfit(f"the arguments of {name} are not a JSON object")
+    if not _is_json(text):
+        value = repair.known_only(value, schema)
+    if fault := _violation(schema, value):
+        value = repair.coerced(value, schema)
+        fault = _violation(schema, value)
+        if fault:
+            raise Unfit(f"the arguments of {name} do not match its schema: {fault}")
+        text = json.dumps(value, ensure_ascii=False)
+    elif not _is_json(text):
+        text = json.dumps(value, ensure_ascii=False)
+    function = call.function.model_copy(update={"name": name, "arguments": text})
+    return call.model_copy(update={"function": function})
+
+
+def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
+    text = choice.message.content or ""
+    value = repair.parsed(text)
+    schema: dict[str, JsonValue] = request.schema_ if request.schema_ is not None else {"type": "object"}
+    fault = _violation(schema, value)
+    if fault is None and _is_json(text):
+        return choice
+    if fault is not None:
+        value = repair.coerced(value, schema)
+        fault = _violation(schema, value)
+    if fault is not None:
+        raise Unfit(f"the answer does not match the schema: {fault}")
+    message: AnswerMessage = choice.message.model_copy(
+        update={"content": json.dumps(value, ensure_ascii=False)}
+    )
+    return choice.model_copy(update={"message": message})
+
+
+def _violation(schema: dict[str, JsonValue], value: JsonValue) -> str | None:
+    """What breaks the schema, by place and keyword and never by value; None when nothing does."""
+    error = next(schemas.compiled(schema).iter_errors(value), None)
+    if error is None:
+        return None
+    place = "/".join(str(part) for part in error.instance_path) or "(root)"
+    return f"at {place}, {error.kind.name}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

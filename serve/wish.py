@@ -1,0 +1,105 @@
+"""What the client explicitly wishes: a pinned lane, a tier, a stricter class.
+
+Reads the model name, `x-pointsman-*` headers and a prefix at byte 0 of the last user message.
+Does not decide: the policy may refuse a wish, and no wish lowers a detected class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from serve.config import Config, HttpLane
+from serve.errors import InvalidRequest, UnknownModel
+from serve.signals.readings import Sensitivity
+from serve.wire.openai_chat import ChatRequest, TextPart, UserMessage
+
+Preference = Literal["cloud", "tier2", "tier3"]
+PREFIXES: Mapping[str, Preference] = {
+    "[cloud]": "cloud",
+    "[tier2]": "tier2",
+    "[heavy]": "tier2",
+    "[tier3]": "tier3",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class."""
+
+    pin: str | None = None
+    prefer: Preference | None = None
+    at_least: Sensitivity = Sensitivity.PUBLIC
+
+
+def read(request: ChatRequest, headers: Mapping[str, str], config: Config) -> tuple[ChatRequest, Wish]:
+    """The wish, and the request without the prefix that expressed it.
+
+    Raises UnknownModel for a model nobody configured, InvalidRequest for a header that means nothing.
+    """
+    wish = Wish(pin=_pin(request.model, config), at_least=_class(headers.get("x-pointsman-sensitivity")))
+    if not config.policy.overrides:
+        return request, wish
+    if header := headers.get("x-pointsman-prefer"):
+        return request, replace(wish, prefer=_preference(header))
+    request, prefer = _strip_prefix(request)
+    return request, replace(wish, prefer=prefer)
+
+
+def _pin(model: str, config: Config) -> str | None:
+    if model == "auto":
+        return None
+    for lane in config.lanes:
+        if model == lane.name or (isinstance(lane, HttpLane) and model == f"cloud/{lane.model}"):
+            return lane.name
+    known = ", ".join(["auto", *(lane.name for lane in config.lanes)])
+    raise UnknownModel(f"model {model[:64]!r} is not known here; known: {known}", param="model")
+
+
+def _class(header: str | None) -> Sensitivity:
+    if header is None:
+        return Sensitivity.PUBLIC
+    try:
+        return Sensitivity.parse(header.strip())
+    except KeyError:
+        raise InvalidRequest(
+            "x-pointsman-sensitivity must be public, internal or confidential",
+            param="x-pointsman-sensitivity",
+        ) from None
+
+
+def _preference(header: str) -> Preference:
+    for known in ("cloud", "tier2", "tier3"):
+        if header.strip().lower() == known:
+            return known
+    raise InvalidRequest("x-pointsman-prefer must be cloud, tier2 or tier3", param="x-pointsman-prefer")
+
+
+def _strip_prefix(request: ChatRequest) -> tuple[ChatRequest, Preference | None]:
+    last = next(
+        (i for i in range(len(request.messages) - 1, -1, -1) if request.messages[i].role == "user"), None
+    )
+    if last is None:
+        return request, None
+    message = request.messages[last]
+    for prefix, preference in PREFIXES.items():
+        if isinstance(message, UserMessage) and _opens(message).startswith(prefix):
+            messages = [*request.messages]
+            messages[last] = _without(message, len(prefix))
+            return request.model_copy(update={"messages": messages}), preference
+    return request, None
+
+
+def _opens(message: UserMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    first = message.content[0]
+    return first.text if isinstance(first, TextPart) else ""
+
+
+def _without(message: UserMessage, count: int) -> UserMessage:
+    if isinstance(message.content, str):
+        return message.model_copy(update={"content": message.content[count:].lstrip()})
+    first = message.content[0]
+    assert isinstance(first, TextPart)
+    shorter = first.model_copy(update={"text": first.text[count:].lstrip()})
+    return message.model_copy(update={"content": [shorter, *message.content[1:]]})
