@@ -1,0 +1,129 @@
+"""One real Pointsman for the whole suite: default configuration, real model, real HAProxy, loopback clouds."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import openai
+import psutil
+import pytest
+
+from models import store
+from models.errors import ModelMissing
+from tests.support.upstream import ThreadedUpstream
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The running graph as a user has it: `pointsman up`, and one loopback cloud per protocol."""
+
+    pid: int
+    url: str
+    ask: openai.OpenAI
+    openai_cloud: ThreadedUpstream
+    anthropic_cloud: ThreadedUpstream
+
+    def lanes(self) -> dict[str, str]:
+        """State of every lane, as /readyz says."""
+        body = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=10).json()
+        return {name: lane["state"] for name, lane in body["lanes"].items()}
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that `pointsman up` started, and itself."""
+        me = psutil.Process(self.pid)
+        return [me, *me.children(recursive=True)]
+
+    def argument(self, name: str) -> str:
+        """The value of a flag that Ray gave one of its processes."""
+        for process in self.processes():
+            for word in process.cmdline():
+                if word.startswith(f"{name}="):
+                    return str(word.partition("=")[2])
+        raise LookupError(name)
+
+    def kill_engine(self) -> None:
+        """SIGKILL the engine's replica; the router has noticed when this returns."""
+        for process in self.processes():
+            if "ServeReplica:pointsman:Engine-small" in " ".join(process.cmdline()):
+                process.kill()
+        wait_for(lambda: self.lanes()["local-general"] == "down", 30, "the router to see the engine down")
+
+
+def wait_for(true: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll until `true()` holds; fails the test with `what` otherwise."""
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            pytest.fail(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def graph() -> Iterator[Graph]:
+    """The default configuration, up. Skipped, saying so, where the model or the engine is not installed."""
+    pytest.importorskip("vllm", reason="the CPU engine is not installed: make test installs it")
+    try:
+        store.path("qwen2.5-coder-0.5b-instruct")
+    except ModelMissing as missing:
+        pytest.skip(str(missing))
+    with ThreadedUpstream() as one, ThreadedUpstream() as other:
+        clouds = {
+            "OPENAI_BASE_URL": f"{one.url}/v1",
+            "OPENAI_API_KEY": "sk-loopback-openai",
+            "ANTHROPIC_BASE_URL": other.url,
+            "ANTHROPIC_API_KEY": "sk-loopback-anthropic",
+        }
+        with up("configs/cpu.yaml", clouds) as (pid, url), client_of(url) as client:
+            yield Graph(pid, url, client, one, other)
+
+
+def client_of(url: str) -> openai.OpenAI:
+    """The official client, without retries: a test wants to see the first answer."""
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=180)
+
+
+@contextmanager
+def up(config: str, environment: dict[str, str], *options: str) -> Iterator[tuple[int, str]]:
+    """`pointsman up` in a process of its own, ready: its pid and URL. Ray reads its settings at import."""
+    port = free_port()
+    command = [sys.executable, "-m", "serve.cli", "up", "--config", config, "--port", str(port), *options]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(lambda: process.poll() is not None or _ready(url), 300, "`pointsman up`")
+            assert process.poll() is None
+            yield process.pid, url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+            log.seek(0)
+            print(log.read().decode()[-4000:])
+
+
+def _ready(url: str) -> bool:
+    try:
+        answer = httpx2.get(f"{url}/readyz", trust_env=False, timeout=5)
+    except httpx2.HTTPError:
+        return False
+    return answer.status_code == 200 and all(
+        lane["state"] != "down" for lane in answer.json()["lanes"].values()
+    )
