@@ -78,6 +78,16 @@ class Engine:
         """Requests the engine is working on or has queued: what a client's departure must bring down."""
         return len(self._engine.output_processor.request_states)
 
+    @property
+    def quantization(self) -> str | None:
+        """How vLLM holds the weights, None for as they are."""
+        method: str | None = self._engine.vllm_config.model_config.quantization
+        return method
+
+    def stop(self) -> None:
+        """End the engine's processes."""
+        self._engine.shutdown()
+
     async def check_health(self) -> None:
         """Called by Serve; a dead engine makes it replace the replica."""
         await self._engine.check_health()
