@@ -18,8 +18,10 @@ run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFI
 	@$(VENV)/pointsman models fetch --config $(CONFIG)
 	@exec $(VENV)/pointsman up --config $(CONFIG)
 
-test: python ## Run all tests, or some: make test T=tests/unit
+test: python ## Lint, type-check and run all tests, or some: make test T=tests/unit
 	@$(PYTHON) $(INSTALL) --profile cpu --dev
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
 	@$(VENV)/pointsman models fetch
 	@exec $(VENV)/python -m pytest -q $(T)
 
@@ -30,7 +32,7 @@ models: setup ## Only fetch and convert the models that CONFIG names
 	@exec $(VENV)/pointsman models fetch --config $(CONFIG)
 
 lint: python ## ruff and mypy --strict
-	@$(PYTHON) $(INSTALL) --profile core --dev
+	@$(PYTHON) $(INSTALL) --profile cpu --dev
 	@$(VENV)/ruff check .
 	@exec $(VENV)/mypy
 

@@ -1,0 +1,118 @@
+"""Trains the pre-scout and the Scout head and writes their artefacts and the model card.
+
+`python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--seed 0]`
+Knows nothing about serving; does not choose which data may be used (see `sources`).
+"""
+
+import argparse
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from models.scout import card, head, sources
+from models.scout.evaluate import Outcome, evaluate, steps
+from models.scout.features import Features, extract
+from models.scout.fit import Array, Table, sparse_wide, table
+from models.scout.prepare import Prepared, prepare
+
+HERE = Path(__file__).parent
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one training run was asked to do."""
+
+    data: Path
+    out: Path
+    encoder: Path | None
+    seed: int
+
+
+def main() -> None:
+    """Runs the training from the command line."""
+    run = _arguments()
+    prepared = prepare(run.data, run.seed)
+    with Progress() as progress:
+        found = [extract(row.text) for row in progress.track(prepared.rows, description="features")]
+        models = {"pre-scout": _train("prescout", sparse_wide(found), found, prepared, run, progress)}
+        if run.encoder:
+            wide = _embeddings(run.encoder, prepared, progress)
+            models["scout"] = _train("scout_head", wide, found, prepared, run, progress)
+    (run.out / "MODEL_CARD.md").write_text(card.render(prepared, models, run.seed), "utf-8")
+
+
+def _arguments() -> Run:
+    parser = argparse.ArgumentParser(prog="python -m models.scout.train", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the training sets")
+    parser.add_argument("--out", type=Path, default=HERE, help="where artefacts and card go")
+    parser.add_argument(
+        "--encoder", type=Path, help="MiniLM folder; without it the Scout head is not trained"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    return Run(given.data, given.out, given.encoder, given.seed)
+
+
+def _train(
+    name: str, wide: Any, found: list[Features], prepared: Prepared, run: Run, progress: Progress
+) -> list[Outcome]:
+    """Fits, scores and saves one model; returns its figures."""
+    features = table(wide, np.stack([one.dense for one in found]), prepared.mask("train"))
+    step = _stepper(progress, name, steps(prepared))
+    outcomes = [evaluate(features, prepared, target, step) for target in prepared.targets]
+    head.save(_head(features, outcomes), run.out / f"{name}.safetensors", _about(run))
+    return outcomes
+
+
+def _stepper(progress: Progress, name: str, total: int) -> Callable[[str], None]:
+    bar = progress.add_task(name, total=total)
+
+    def step(doing: str) -> None:
+        progress.update(bar, advance=1, description=f"{name} {doing}")
+
+    return step
+
+
+def _head(features: Table, outcomes: list[Outcome]) -> head.Head:
+    """Both targets side by side, weights rounded as they will be stored."""
+    parts = [features.unscaled(outcome.linear) for outcome in outcomes]
+    wide, dense, bias = (_joined([part[index] for part in parts]) for index in range(3))
+    wide = wide.astype(np.float16).astype(np.float32)
+    difficulty, task = (outcome.linear.temperature for outcome in outcomes)
+    digest = hashlib.sha256(wide.tobytes() + dense.tobytes() + bias.tobytes()).hexdigest()
+    version = f"{date.today().isoformat()}.{digest[:8]}"
+    return head.Head(wide, dense, bias, outcomes[1].target.classes, (difficulty, task), version)  # type: ignore[arg-type]
+
+
+def _joined(parts: list[Array]) -> head.Floats:
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def _about(run: Run) -> dict[str, str]:
+    return {"seed": str(run.seed), "training_sets": ",".join(sorted(sources.LICENCES))}
+
+
+def _embeddings(encoder: Path, prepared: Prepared, progress: Progress) -> head.Floats:
+    """Embeds all rows, texts of like length together so that little is padding."""
+    from models.scout.encoder import WIDTH, Encoder  # torch is needed for this step only
+
+    model = Encoder(encoder, threads=2)
+    texts = [row.text for row in prepared.rows]
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    vectors = np.zeros((len(texts), WIDTH), dtype=np.float32)
+    for start in progress.track(range(0, len(order), BATCH), description="embeddings"):
+        batch = order[start : start + BATCH]
+        vectors[batch] = model.embed([texts[index] for index in batch])
+    return vectors
+
+
+if __name__ == "__main__":
+    main()
