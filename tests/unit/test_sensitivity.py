@@ -90,6 +90,7 @@ ENCODED = {
     "base64-utf16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
     "hex": lambda text: text.encode().hex(),
+    "hex-between-words": lambda text: f"be {text.encode().hex(' ')} be",
     "hex-spaced": lambda text: text.encode().hex(" "),
     "base64-twice": lambda text: b64(b64(text)),
     "hex-in-base64": lambda text: b64(text.encode().hex()),

@@ -46,6 +46,8 @@ FOUND = [
     ("se_personnummer", "198112289874"),
     ("se_personnummer", "mitt personnummer är 8112289874"),
     ("no_fodselsnummer", "15108695088"),
+    ("no_fodselsnummer", "line 123456 15108695088"),
+    ("se_personnummer", "on 20240115 811228-9874"),
     ("dk_cpr", "CPR 211062-5629"),
     ("fi_hetu", "131052-308T"),
     ("de_idnr", "Steuer-ID 36574261809"),
@@ -54,14 +56,19 @@ FOUND = [
     ("es_dni_nie", "DNI 54362315K"),
     ("es_dni_nie", "X-2482300W"),
     ("it_codice_fiscale", "RCCMNL83S18D969H"),
+    ("it_codice_fiscale", "RCC MNL 83S18 D969H"),
     ("pl_pesel", "PESEL 44051401359"),
     ("nl_bsn", "BSN 111222333"),
     ("gb_nhs", "NHS number 943 476 5870"),
     ("gb_nino", "AB 12 34 56 C"),
+    ("gb_nino", "AB-12-34-56-C"),
     ("identity_document", "passport number: X1234567"),
     ("date_of_birth", "DOB: 04/11/1982"),
     ("email", "write to jane.roe@nordbank-mail.se"),
     ("email", "jörg@müller-söhne.de"),
+    ("email", "jane.roe@mail.com, ann@mail.nordbank.se"),
+    ("phone", "+46 70 555 12 34"),
+    ("password_assignment", "password: hunter2"),
     ("email", "jane.roe [at] nordbank [dot] se"),
     ("phone", "+46 70 174 06 05"),
     ("phone", "(650) 253-0000"),
@@ -183,3 +190,8 @@ def test_every_rule_has_a_class_and_a_case() -> None:
 
 def test_an_internal_label_alone_is_internal() -> None:
     assert read(view("INTERNAL USE ONLY\nplan")).level is Sensitivity.INTERNAL
+
+
+@pytest.mark.parametrize("text", ["Napoleon was born on 15/08/1769.", "When was she born? 1/2/1903?"])
+def test_a_date_of_birth_needs_a_label(text: str) -> None:
+    assert read(view(text)).level is Sensitivity.PUBLIC

@@ -46,15 +46,6 @@ _KEY_SHAPES = (
     r"glc_[0-9A-Za-z+/]{32,}|glsa_[0-9A-Za-z]{32}",
     r"(?:r8|gsk|xai|pplx|tvly|fw|lin_api|ntn|secret|figd|rnd|pat|dapi|shippo_live)[_\-][0-9A-Za-z]{32,}",
 )
-_KEY_GATE = (
-    r"AKIA|ASIA|ABIA|ACCA|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|oas|soat|ft|imt|agent)-|"
-    r"xox[abeoprs]-|xapp-|"
-    r"hooks\.slack|_(?:live|test|prod)_|whsec_|AIza|ya29\.|GOCSPX|sk-ant-|sk-(?:proj|svcacct|admin|or|"
-    r"lf)-|hf_|npm_|"
-    r"pypi-|hv[sbr]\.|nvapi-|sl\.[0-9A-Za-z_\-]{60}|SG\.|sgp_|sq[pua]_|dop_v1|dckr_pat|shp(?:at|ca|pa|"
-    r"ss)_|AGE-SECRET|"
-    r"EAACEd|sha256~|sonar\.|AccountKey|SharedAccessKey|glc_|glsa_|[a-z0-9][_\-][0-9A-Za-z]{32}"
-)
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _JWT = r"eyJ[0-9A-Za-z_\-]{8,}\.[0-9A-Za-z_\-]{8,}(?:\.[0-9A-Za-z_\-]*)?"
 _PRIVATE_KEY = (

@@ -22,7 +22,7 @@ _PRINTABLE = 0.95
 
 _RUN = Pattern(r"[A-Za-z0-9+/_\-]{12,}(?:[ \t]*\\?(?:\r?\n|\\n)[ \t]*[A-Za-z0-9+/_\-]{4,})*={0,6}")
 _HEX = Pattern(
-    r"[0-9A-Fa-f]{16,}|(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}|(?:0x[0-9A-Fa-f]{2}[ ,]{1,2}){7,}"
+    r"[0-9A-Fa-f]{16,}|\b(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}\b|(?:0x[0-9A-Fa-f]{2}[ ,]{1,2}){7,}"
 )
 _BLANKS = Pattern(r"[\s\\]+n?")
 _HEX_NOISE = Pattern(r"0x|[^0-9A-Fa-f]+")
@@ -102,8 +102,10 @@ def _from_letters(run: str) -> Iterator[bytes]:
 
 
 def _from_hex(run: str) -> Iterator[bytes]:
+    """The bytes of `run`, also without the words such as "be" that may touch it at either end."""
     digits = _HEX_NOISE.replace(run, lambda _: "")
-    yield bytes.fromhex(digits[: len(digits) & ~1])
+    raw = bytes.fromhex(digits[: len(digits) & ~1])
+    yield from (raw[start : len(raw) - end] for start in range(3) for end in range(2))
 
 
 def _base64(bare: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import re2  # type: ignore[import-untyped]
 
 _MAX_MEM = 16 << 20
+_SHARD = 6
 
 
 def _options() -> re2.Options:
@@ -75,23 +76,32 @@ class Pattern:
 
 
 class Gate:
-    """One pass that says which of many patterns occur in a text.
+    """Few passes that say which of many patterns occur in a text.
 
-    RE2 reports a set that ran out of memory as "nothing matched". The empty pattern always
-    matches, so a missing hit on it means the pass failed, and then every index is returned.
+    Patterns go in small sets: the automaton of one large set outgrows its memory on text full of
+    digits. RE2 reports a set that ran out of memory as "nothing matched"; the empty pattern
+    always matches, so a missing hit on it means the pass failed, and then every index counts.
     """
 
-    __slots__ = ("_set", "_size")
+    __slots__ = ("_sets",)
 
     def __init__(self, sources: Sequence[str]) -> None:
-        self._size = len(sources)
-        self._set = re2.Set.SearchSet(_options())
-        for source in (*sources, ""):
-            self._set.Add(source)
-        self._set.Compile()
+        shards = [sources[start : start + _SHARD] for start in range(0, len(sources), _SHARD)]
+        self._sets = [(index * _SHARD, len(shard), _compiled(shard)) for index, shard in enumerate(shards)]
 
-    def open(self, text: str | bytes) -> Sequence[int]:
-        matched: list[int] = self._set.Match(text) or []
-        if self._size not in matched:
-            return range(self._size)
-        return [index for index in matched if index != self._size]
+    def open(self, text: bytes) -> list[int]:
+        """The indices of the patterns that occur, in order."""
+        return [first + index for first, size, one in self._sets for index in _matched(one, size, text)]
+
+
+def _compiled(sources: Sequence[str]) -> re2.Set:
+    one = re2.Set.SearchSet(_options())
+    for source in (*sources, ""):
+        one.Add(source)
+    one.Compile()
+    return one
+
+
+def _matched(one: re2.Set, size: int, text: bytes) -> Sequence[int]:
+    matched: list[int] = one.Match(text) or []
+    return sorted(index for index in matched if index != size) if size in matched else range(size)
