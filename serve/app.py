@@ -3,6 +3,8 @@
 Imports neither vLLM nor torch: the driver only describes the graph.
 """
 
+import os
+
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import AutoscalingConfig
@@ -28,11 +30,18 @@ def build(args: AppArgs) -> serve.Application:
     return graph(load(args.config))
 
 
+def __getattr__(name: str) -> serve.Application:
+    """`serve.app:app`, for `serve build`, which takes an application and no arguments."""
+    if name != "app":
+        raise AttributeError(name)
+    return build(AppArgs(config=os.environ.get("POINTSMAN_CONFIG", AppArgs().config)))
+
+
 def graph(config: Config) -> serve.Application:
     """Router -> Scout, Engines, CloudProxy; a part that the configuration does not use is not deployed."""
     engines = {name: _engine(name, engine) for name, engine in config.engines.items()}
     scout = _scout(config.scout) if config.scout else None
-    cloud = CloudProxyDeployment.bind(config) if any(isinstance(x, HttpLane) for x in config.lanes) else None
+    cloud = _cloud(config) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
     router = RouterDeployment.options(
         num_replicas=config.server.router_replicas,
         max_ongoing_requests=config.server.max_ongoing_requests,
@@ -68,6 +77,10 @@ def _scout(config: ScoutConfig) -> "serve.Application":
         ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
         logging_config=_quiet(),
     ).bind(config)
+
+
+def _cloud(config: Config) -> "serve.Application":
+    return CloudProxyDeployment.options(logging_config=_quiet()).bind(config)
 
 
 def _quiet() -> LoggingConfig:

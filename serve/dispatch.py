@@ -170,9 +170,11 @@ class Dispatcher:
                         yield item
             except StopAsyncIteration:
                 if not ended:
+                    log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
                     raise LaneInterrupted(name, "the stream ended without a finish reason") from None
             except LaneError as error:
                 self._remember(name, error)
+                log.warning("%s: the stream of %s broke off: %s", job.decision_id, name, error.message)
                 raise LaneInterrupted(name, error.message) from None
 
     async def _within(self, name: str, seconds: float, work: Awaitable[T]) -> T:

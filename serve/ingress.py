@@ -211,11 +211,13 @@ def _handle_of(
 
 async def _watch(config: Config, load: LaneLoad, cloud: DeploymentHandle[Any] | None) -> None:
     """Keep the load's view of lanes fresh, so that a request does not wait for a dead replica."""
+    asked = cloud is None
     while True:
         try:
             await _look(config, load)
-            if cloud is not None:
-                load.switched_off(await asyncio.wait_for(cloud.off.remote(), 1))
+            if cloud is not None and not asked:
+                load.switched_off(await asyncio.wait_for(cloud.off.remote(), 5))
+                asked = True
         except Exception as error:  # a missing controller must not stop answers
             log.warning("cannot see the lanes' state: %s", type(error).__name__)
         await asyncio.sleep(1)

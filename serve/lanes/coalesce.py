@@ -36,12 +36,11 @@ async def coalesce(
                 coming = None
             if bundle:
                 yield bundle
-            if coming is not None and coming.done():
-                failure, coming = coming.exception(), None
-                if isinstance(failure, StopAsyncIteration):
-                    return
-                if failure is not None:
-                    raise failure
+            # An item that arrived while the consumer was busy stays in `coming` for the next bundle.
+            failure = coming.exception() if coming is not None and coming.done() else None
+            if failure is not None:
+                coming = None
+                raise failure
     except StopAsyncIteration:
         return
     finally:
