@@ -263,7 +263,7 @@ class DispatchConfig(Strict):
     first_token_s: float = Field(60, gt=0, description="first content of a stream")
     idle_s: float = Field(30, gt=0, description="gap between two chunks of a stream")
     unary_s: float = Field(180, gt=0, description="one attempt at an answer in one piece")
-    down_wait_s: float = Field(1, gt=0, description="patience with a lane known to be down")
+    down_wait_s: float = Field(1, gt=0, description="patience with an engine without replicas")
     cooldown_s: float = Field(5, ge=0, description="how long a lane that failed is tried last")
 
 

@@ -32,7 +32,7 @@ from serve.errors import (
 )
 from serve.lanes.base import LaneCall, LanePort
 from serve.lanes.load import LaneLoad
-from serve.policy import Decision, LaneState
+from serve.policy import Decision
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
@@ -162,9 +162,8 @@ class Dispatcher:
                     if item.choices or wants_usage:
                         yield item
                 while True:
-                    item = await self._within(
-                        name, self._patience(job, name, self._config.dispatch.idle_s), anext(chunks)
-                    )
+                    idle = _until(job, self._config.dispatch.idle_s)
+                    item = await self._within(name, idle, anext(chunks))
                     ended = ended or _finishes(item)
                     if item.choices or wants_usage:
                         yield item
@@ -185,10 +184,9 @@ class Dispatcher:
             raise LaneTimeout(name, f"nothing within {seconds:.1f} s") from None
 
     def _patience(self, job: Job, name: str, usual: float) -> float:
-        down = self._load.state(self._config.lane(name)) is LaneState.DOWN
-        return max(
-            0.001, min(usual, self._config.dispatch.down_wait_s if down else usual, job.deadline - _now())
-        )
+        """Seconds to wait for a lane to begin. A handle without replicas would wait for one to come up."""
+        limit = self._config.dispatch.down_wait_s if self._load.absent(name) else usual
+        return _until(job, min(limit, usual))
 
     def _remember(self, name: str, error: LaneError) -> None:
         log.info("lane %s: %s (%s)", name, error.outcome, error.message)
@@ -249,6 +247,10 @@ async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncIterator[C
 def body_of(request: ChatRequest) -> bytes:
     """The bytes every lane gets: known fields only."""
     return json.dumps(request.sent(), ensure_ascii=False).encode()
+
+
+def _until(job: Job, seconds: float) -> float:
+    return max(0.001, min(seconds, job.deadline - _now()))
 
 
 def _now() -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from serve.config import Config, EngineLane, HttpLane
 from serve.errors import ConfigError
@@ -171,7 +171,9 @@ def _show(progress: Progress, rows: dict[str, TaskID], states: dict[str, str]) -
 
 def describe(config: Config, url: str, console: Console) -> None:
     """Print what is running where, and a line to try."""
-    table = Table("lane", "answers with", "where", "state", box=None, pad_edge=False)
+    table = Table(
+        *(Column(name, overflow="fold") for name in ("lane", "answers with", "where", "state")), box=None
+    )
     for lane in config.lanes:
         if isinstance(lane, EngineLane):
             what, off = f"vLLM: {Path(config.engines[lane.engine].model).name}", None

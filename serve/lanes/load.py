@@ -46,7 +46,7 @@ class LaneLoad:
             return LaneState.OFF
         if not seen.ready or seen.down_until > self.clock():
             return LaneState.DOWN
-        return LaneState.FULL if seen.in_flight >= self._capacity(lane) else LaneState.READY
+        return LaneState.FULL if self._busy(lane) >= self._capacity(lane) else LaneState.READY
 
     def note(self, lane: Lane) -> str:
         """Why the lane is not ready, in words; empty when it is."""
@@ -55,6 +55,10 @@ class LaneLoad:
             return self._off[lane.name]
         seen = self._seen[lane.name]
         return {LaneState.DOWN: seen.note or "failing", LaneState.FULL: "full"}.get(state, "")
+
+    def absent(self, name: str) -> bool:
+        """Nobody is there to take a call: the lane's engine has no running replica."""
+        return not self._seen[name].ready
 
     def in_flight(self, name: str) -> int:
         """Calls of this router that the lane is working on."""
@@ -89,6 +93,13 @@ class LaneLoad:
             if isinstance(lane, EngineLane) and lane.engine == engine:
                 self._seen[lane.name].ready = replicas > 0
                 self._seen[lane.name].note = note
+
+    def _busy(self, lane: Lane) -> int:
+        """Calls in flight at what answers for this lane: lanes may share an engine."""
+        if not isinstance(lane, EngineLane):
+            return self._seen[lane.name].in_flight
+        sharing = (x for x in self.config.lanes if isinstance(x, EngineLane) and x.engine == lane.engine)
+        return sum(self._seen[x.name].in_flight for x in sharing)
 
     def _capacity(self, lane: Lane) -> int:
         if not isinstance(lane, EngineLane):

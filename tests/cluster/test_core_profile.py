@@ -56,7 +56,7 @@ def test_without_any_key_pointsman_is_sovereign() -> None:
 
 def test_serve_build_writes_the_graph(tmp_path: Path) -> None:
     target = tmp_path / "serve.yaml"
-    command = [Path(sys.executable).with_name("serve"), "build", "serve.app:app", "-o", target]
+    command = [str(Path(sys.executable).with_name("serve")), "build", "serve.app:app", "-o", str(target)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     application = yaml.safe_load(target.read_text())["applications"][0]
