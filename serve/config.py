@@ -5,9 +5,12 @@ Knows what a right configuration is. Does not start anything.
 
 import hashlib
 import ipaddress
+import json
 import os
+from collections.abc import Hashable
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -305,14 +308,19 @@ class Config(Strict):
             raise ValueError(f"engines.{min(idle)}: no lane uses it")
         return self
 
-    @property
+    @cached_property
     def version(self) -> str:
         """sha256 of the canonical bytes: two equal versions decide alike. Secrets are not part of it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        canonical = json.dumps(self.model_dump(), sort_keys=True, default=_canonical)
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
     def lane(self, name: str) -> EngineLane | HttpLane:
         """The lane called `name`. Raises KeyError."""
         return next((lane for lane in self.lanes if lane.name == name), None) or _missing(name)
+
+
+def _canonical(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 def _missing(name: str) -> EngineLane | HttpLane:
@@ -328,13 +336,25 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys silently; here it is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
+        if doubled := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{doubled[0]!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path | str) -> Config:
     """Read and check one file. Raises ConfigError that names the file, the field and the fault."""
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        raw = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not readable YAML: {error}") from error
     try:
         return Config.model_validate(raw)

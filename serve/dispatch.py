@@ -75,6 +75,25 @@ class Answer:
     chunks: AsyncIterator[ChatChunk] | None = None
 
 
+class _Stream:
+    """A committed stream. Closing it closes the lane even if nobody ever read from it."""
+
+    def __init__(
+        self, rest: AsyncGenerator[ChatChunk, None], chunks: AsyncGenerator[ChatChunk, None]
+    ) -> None:
+        self._rest, self._chunks = rest, chunks
+
+    def __aiter__(self) -> AsyncIterator[ChatChunk]:
+        return self._rest
+
+    async def __anext__(self) -> ChatChunk:
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+        await self._chunks.aclose()
+
+
 class Dispatcher:
     """Walks chains for one router process."""
 
@@ -139,7 +158,8 @@ class Dispatcher:
         except BaseException:
             await chunks.aclose()
             raise
-        return Answer(name, (Attempt(name, "ok", 0),), chunks=self._committed(job, name, held, chunks))
+        rest = self._committed(job, name, held, chunks)
+        return Answer(name, (Attempt(name, "ok", 0),), chunks=_Stream(rest, chunks))
 
     async def _chunks(self, job: Job, name: str) -> AsyncGenerator[ChatChunk, None]:
         call = LaneCall(name, job.body, True, job.decision.permit, job.decision_id)
@@ -151,7 +171,7 @@ class Dispatcher:
 
     async def _committed(
         self, job: Job, name: str, held: list[ChatChunk], chunks: AsyncGenerator[ChatChunk, None]
-    ) -> AsyncIterator[ChatChunk]:
+    ) -> AsyncGenerator[ChatChunk, None]:
         """The held chunks, then the rest. Raises LaneInterrupted: after the first byte nobody takes over."""
         wants_usage = bool(job.request.stream_options and job.request.stream_options.include_usage)
         ended = False
@@ -228,11 +248,16 @@ def _held_back(request: ChatRequest) -> bool:
 async def _until_content(name: str, chunks: AsyncGenerator[ChatChunk, None], held: list[ChatChunk]) -> None:
     async for item in chunks:
         held.append(item)
-        if item.says_something:
+        if item.says_something or _cut_short(item):
             return
         if _finishes(item):
             break
     raise AnswerInvalid(name, "the stream ended without content")
+
+
+def _cut_short(item: ChatChunk) -> bool:
+    """An end that explains why there is no content: the next lane would be cut as well, or refuse as well."""
+    return any(choice.finish_reason in ("length", "content_filter") for choice in item.choices)
 
 
 def _finishes(item: ChatChunk) -> bool:

@@ -34,7 +34,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def http_app(router: Router) -> FastAPI:
     """The whole HTTP surface over one router."""
-    app = FastAPI(title="Pointsman", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Pointsman", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False
     edge = _Edge(router)
     app.add_api_route("/v1/chat/completions", _guarded(edge.chat), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
@@ -53,7 +54,7 @@ class _Edge:
 
     async def chat(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
-        decided = await self._router.decide(body, request.headers)
+        decided = await self._router.decide(body, _wishes(request))
         try:
             answer = await self._router.answer(decided)
         except HttpError as error:
@@ -65,7 +66,7 @@ class _Edge:
 
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
-        return JSONResponse(explain.as_json(await self._router.decide(body, request.headers)))
+        return JSONResponse(explain.as_json(await self._router.decide(body, _wishes(request))))
 
     async def models(self, request: Request) -> Response:
         lanes = self._router.config.lanes
@@ -99,6 +100,13 @@ class _Edge:
             "policy_version": config.version,
         }
         return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _wishes(request: Request) -> dict[str, str]:
+    """The headers that steer; a header that is sent twice is one with both values."""
+    names = ("x-pointsman-sensitivity", "x-pointsman-prefer")
+    found = {name: request.headers.getlist(name) for name in names}
+    return {name: ", ".join(values) for name, values in found.items() if values}
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -11,7 +11,8 @@ from serve.config import Config, Lane, Rule, When
 from serve.egress import Permit
 from serve.errors import EgressDenied, NoLaneAble, NoLaneAvailable
 from serve.request import RequestView
-from serve.signals.readings import Sensitivity, Signals
+from serve.signals import task
+from serve.signals.readings import Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
 
 
@@ -81,18 +82,32 @@ def decide(
 def scout_matters(
     signals: Signals, view: RequestView, wish: Wish, states: Mapping[str, LaneState], config: Config
 ) -> bool:
-    """Whether another opinion on difficulty could still change the first lane."""
-    firsts = {decide(_if(signals, extreme), view, wish, states, config).chain[0] for extreme in _EXTREMES}
+    """Whether another opinion on difficulty or task could still change the first lane."""
+    opinions = _opinions(signals, view, config)
+    firsts = {decide(opinion, view, wish, states, config).chain[0] for opinion in opinions}
     return len(firsts) > 1
 
 
-_EXTREMES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_CLASSES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-def _if(signals: Signals, extreme: tuple[float, float, float]) -> Signals:
-    trivial, standard, hard = extreme
-    scout = replace(signals.scout, trivial=trivial, standard=standard, complex=hard, confidence=1.0)
-    return replace(signals, scout=scout)
+def _opinions(signals: Signals, view: RequestView, config: Config) -> Iterator[Signals]:
+    """Every judgement that some rule could tell apart from another."""
+    rules = [rule.when for rule in config.policy.rules]
+    asked = any(when.difficulty or when.confidence_at_least is not None for when in rules)
+    limits = {when.confidence_at_least for when in rules if when.confidence_at_least is not None}
+    tasks: set[TaskType] = {name for when in rules for name in when.task or ()}
+    guesses = [TaskReading(name, 1.0) for name in sorted(tasks)] + (
+        [TaskReading("other", 1.0)] if tasks else []
+    )
+    readings = {task.settle(view, guess) for guess in guesses} or {signals.task}
+    for reading in sorted(readings, key=lambda item: item.task):
+        for trivial, standard, hard in _CLASSES if asked else _CLASSES[:1]:
+            for confidence in sorted({0.0, 1.0, *limits}) if asked else [1.0]:
+                judged = replace(
+                    signals.scout, trivial=trivial, standard=standard, complex=hard, confidence=confidence
+                )
+                yield replace(signals, scout=judged, task=reading)
 
 
 def _holds(when: When, signals: Signals, view: RequestView) -> bool:
@@ -112,7 +127,7 @@ def _holds(when: When, signals: Signals, view: RequestView) -> bool:
 def _order(rule: Rule, wish: Wish, config: Config) -> list[str]:
     if wish.pin:
         return [wish.pin]
-    names = [*rule.prefer, *(lane.name for lane in config.lanes if lane.name not in rule.prefer)]
+    names = list(dict.fromkeys([*rule.prefer, *(lane.name for lane in config.lanes)]))
     if wish.prefer is None:
         return names
     return sorted(names, key=lambda name: not _matches(wish.prefer, config.lane(name)))
@@ -150,14 +165,16 @@ def _nobody(
 ) -> EgressDenied | NoLaneAble | NoLaneAvailable:
     why = "; ".join(f"{name}: {shut_out[name].text}" for name in wanted)
     codes = {shut_out[name].code for name in wanted}
-    if "off" in codes:
+    unable = codes - {"class", "off"}
+    if unable == {"context"}:
+        message = f"The request is too long for every lane it may use ({why})"
+        return NoLaneAble(message, code="context_length_exceeded")
+    if "off" in codes and not unable:
         return NoLaneAvailable(f"No permitted lane is switched on ({why})")
     if "class" in codes:
         return EgressDenied(
             f"The request is {permit.level.label} and no lane it may use can answer it ({why})"
         )
-    if codes == {"context"}:
-        return NoLaneAble(f"The request is too long for every lane ({why})", code="context_length_exceeded")
     return NoLaneAble(f"No lane can answer this request ({why})")
 
 

@@ -16,20 +16,48 @@ from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
 
 # A model's answer is bounded by its token limit; what is longer is not a botched call.
 MOST_CHARS = 200_000
-_FENCE = re.compile(r"```[a-zA-Z_]*[ \t]*\n?([^`]*)```")
-_TAG = re.compile(r"<(tool_call|tool_calls|function_call|tools?)>([^<]*)</\1>")
+# Mending takes quadratic time on the worst texts; what is longer is taken as it is or not at all.
+MENDED_CHARS = 20_000
+_TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
 _OPENERS = ("{", "[")
 
 
+class Unreadable(ValueError):
+    """There is no JSON value in a text."""
+
+
 def parsed(text: str) -> JsonValue:
-    """The JSON value in `text`, mended where the intent is plain; None when there is none."""
+    """The JSON value in `text`, mended where the intent is plain. Raises Unreadable when there is none."""
     if len(text) > MOST_CHARS:
-        return None
+        raise Unreadable
+    try:
+        return strict(text)
+    except Unreadable:
+        pass
     for candidate in _candidates(text):
         value = _loads(candidate)
         if isinstance(value, dict | list):
             return value
-    return _strict(text)
+    raise Unreadable
+
+
+def strict(text: str) -> JsonValue:
+    """The JSON value that `text` is. Raises Unreadable; NaN and infinity are not JSON."""
+    try:
+        value: JsonValue = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Unreadable from None
+    return value
+
+
+def written(value: JsonValue) -> str:
+    """`value` as JSON text that can be sent: readable, but lone surrogates stay escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def calls_in_text(text: str, specs: Mapping[str, FunctionSpec]) -> list[ToolCall]:
@@ -97,52 +125,66 @@ def _coerced_object(value: dict[str, JsonValue], schema: dict[str, JsonValue]) -
 
 
 def _from_text(text: str, kind: str) -> JsonValue:
-    value = _strict(text.strip().lower() if kind in ("boolean", "null") else text.strip())
+    try:
+        value = strict(text.strip().lower() if kind in ("boolean", "null") else text.strip())
+    except Unreadable:
+        return text
     fits = {
         "integer": isinstance(value, int) and not isinstance(value, bool),
         "number": isinstance(value, int | float) and not isinstance(value, bool),
         "boolean": isinstance(value, bool),
         "array": isinstance(value, list),
         "object": isinstance(value, dict),
-        "null": value is None and text.strip().lower() == "null",
+        "null": value is None,
     }
     return value if fits[kind] else text
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Where a call may stand, the likeliest place first."""
+    """Where a call may stand, the likeliest place first. Linear in the length of the text."""
     stripped = text.strip()
-    yield from (match[2].strip() for match in _TAG.finditer(stripped))
-    yield from (match[1].strip() for match in _FENCE.finditer(stripped))
-    if stripped.startswith("```"):
-        yield stripped.partition("\n")[2].strip().rstrip("`").strip()
-    if stripped.startswith("<tool_call>"):
-        yield stripped.removeprefix("<tool_call>").strip()
+    if _is_whole(stripped):
+        yield stripped
+        return
+    for tag in _TAGS:
+        yield from (part.partition(f"</{tag}>")[0].strip() for part in stripped.split(f"<{tag}>")[1:])
+    yield from (_unlabelled(part) for part in stripped.split("```")[1::2])
     yield stripped
     start = min((i for i in (stripped.find(c) for c in _OPENERS) if i >= 0), default=-1)
     if start > 0:
         yield stripped[start : max(stripped.rfind("}"), stripped.rfind("]")) + 1]
 
 
+def _is_whole(text: str) -> bool:
+    try:
+        return isinstance(strict(text), dict | list)
+    except Unreadable:
+        return False
+
+
+def _unlabelled(fenced: str) -> str:
+    """The inside of a fence without the language that its first line may name."""
+    first, _, rest = fenced.partition("\n")
+    return (rest if first.strip().isalpha() else fenced).strip()
+
+
 def _loads(text: str) -> JsonValue:
+    """A candidate's value, mended if need be; None where there is none."""
     if not text.startswith(_OPENERS):
         return None
-    value = _strict(text)
-    if value is not None:
-        return value
     try:
-        mended: Any = json_repair.loads(text, skip_json_loads=True)
-    except (ValueError, RecursionError):
-        return None
-    return mended if isinstance(mended, dict | list) else None
+        return strict(text)
+    except Unreadable:
+        return _mended(text) if len(text) <= MENDED_CHARS else None
 
 
-def _strict(text: str) -> JsonValue:
+def _mended(text: str) -> JsonValue:
     try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse)
+        value: Any = json_repair.loads(text, skip_json_loads=True)
+        strict(json.dumps(value))
     except (ValueError, RecursionError):
         return None
-    return value
+    return value if isinstance(value, dict | list) else None
 
 
 def _refuse(constant: str) -> None:
@@ -158,9 +200,12 @@ def _call(item: JsonValue, specs: Mapping[str, FunctionSpec]) -> ToolCall | None
     name = item.get("name", inner)
     arguments = next((item[key] for key in ("arguments", "parameters", "args", "input") if key in item), None)
     if isinstance(arguments, str):
-        arguments = parsed(arguments)
+        try:
+            arguments = parsed(arguments)
+        except Unreadable:
+            return None
     known = known_name(name, specs) if isinstance(name, str) else None
     if known is None or not isinstance(arguments, dict):
         return None
-    function = FunctionCall(name=known, arguments=json.dumps(arguments, ensure_ascii=False))
+    function = FunctionCall(name=known, arguments=written(arguments))
     return ToolCall(id=f"call_{uuid.uuid4().hex[:24]}", function=function)

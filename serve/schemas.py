@@ -7,11 +7,15 @@ import jsonschema_rs
 from pydantic import JsonValue
 
 from serve.errors import InvalidRequest
-from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_chat import MAX_SCHEMA_DEPTH, ChatRequest
+
+MOST_STEPS = 100_000
 
 
 def compiled(schema: dict[str, JsonValue]) -> jsonschema_rs.Validator:
     """The validator of `schema`. Raises jsonschema_rs.ValidationError (a ValueError) for a broken one."""
+    if _expanded(schema) > MOST_STEPS:
+        raise ValueError("its references multiply without end")
     return _compiled(json.dumps(schema, sort_keys=True))
 
 
@@ -43,8 +47,45 @@ def check(request: ChatRequest) -> None:
             ) from None
 
 
+def _expanded(schema: dict[str, JsonValue]) -> int:
+    """Nodes of the schema with every local reference written out; a cycle counts once.
+
+    References that double at every level cost a validator 2 ** levels steps.
+    """
+    sizes: dict[str, int] = {}
+
+    def size(node: JsonValue, depth: int) -> int:
+        if depth > MAX_SCHEMA_DEPTH * 4:
+            return MOST_STEPS
+        if isinstance(node, list):
+            return 1 + sum(size(item, depth + 1) for item in node)
+        if not isinstance(node, dict):
+            return 1
+        reference = node.get("$ref")
+        inside = sum(
+            size(item, depth + 1) for key, item in node.items() if key not in ("$defs", "definitions")
+        )
+        return 1 + inside + (size_of(reference, depth + 1) if isinstance(reference, str) else 0)
+
+    def size_of(reference: str, depth: int) -> int:
+        if reference not in sizes:
+            sizes[reference] = 0  # while it is being counted, a cycle adds nothing
+            sizes[reference] = size(_target(schema, reference), depth)
+        return sizes[reference]
+
+    return size(schema, 0)
+
+
+def _target(schema: dict[str, JsonValue], reference: str) -> JsonValue:
+    """What a local JSON pointer means; None for everything else, which the compiler judges."""
+    here: JsonValue = schema
+    for part in reference.removeprefix("#").strip("/").split("/") if reference.startswith("#/") else []:
+        here = here.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(here, dict) else None
+    return here if reference.startswith("#/") else None
+
+
 def _place(error: ValueError) -> str:
     if not isinstance(error, jsonschema_rs.ValidationError):
-        return "it cannot be compiled"
+        return str(error)
     place = "/".join(str(part) for part in error.instance_path) or "(root)"
     return f"at {place}, {error.kind.name}"

@@ -3,7 +3,6 @@
 Checks tool calls and structured outputs against their schemas. Does not call a model.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,8 +68,8 @@ def _fit_tools(request: ChatRequest, choice: Choice) -> Choice:
             return choice
     if isinstance(request.tool_choice, NamedToolChoice):
         wanted = request.tool_choice.function.name
-        if any(call.function.name != wanted for call in calls):
-            raise Unfit(f"the call is not of {wanted}")
+        if any(repair.known_name(call.function.name, specs) != wanted for call in calls):
+            raise Unfit("the call is not of the function that was asked for")
     fitted = [_fit_call(call, specs) for call in calls]
     if fitted == choice.message.tool_calls and choice.finish_reason == "tool_calls":
         return choice
@@ -85,53 +84,56 @@ def _fit_call(call: ToolCall, specs: dict[str, FunctionSpec]) -> ToolCall:
         raise Unfit("the call names a tool that was not offered")
     schema = specs[name].parameters or {}
     text = call.function.arguments
-    value = repair.parsed(text)
-    if not isinstance(value, dict):
-        raise Unfit(f"the arguments of {name} are not a JSON object")
-    if not _is_json(text):
-        value = repair.known_only(value, schema)
-    if fault := _violation(schema, value):
+    value = _arguments(text, schema)
+    if _violation(schema, value):
         value = repair.coerced(value, schema)
-        fault = _violation(schema, value)
-        if fault:
-            raise Unfit(f"the arguments of {name} do not match its schema: {fault}")
-        text = json.dumps(value, ensure_ascii=False)
+        if fault := _violation(schema, value):
+            raise Unfit(f"the arguments of a call do not match its schema: {fault}")
+        text = repair.written(value)
     elif not _is_json(text):
-        text = json.dumps(value, ensure_ascii=False)
+        text = repair.written(value)
     function = call.function.model_copy(update={"name": name, "arguments": text})
     return call.model_copy(update={"function": function})
 
 
+def _arguments(text: str, schema: dict[str, JsonValue]) -> JsonValue:
+    try:
+        value = repair.parsed(text)
+    except repair.Unreadable:
+        value = None
+    if not isinstance(value, dict):
+        raise Unfit("the arguments of a call are not a JSON object")
+    return value if _is_json(text) else repair.known_only(value, schema)
+
+
 def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
     text = choice.message.content or ""
-    value = repair.parsed(text)
     schema: dict[str, JsonValue] = request.schema_ if request.schema_ is not None else {"type": "object"}
-    fault = _violation(schema, value)
-    if fault is None and _is_json(text):
+    try:
+        value = repair.parsed(text)
+    except repair.Unreadable:
+        raise Unfit("the answer is not JSON") from None
+    if _is_json(text) and _violation(schema, value) is None:
         return choice
-    if fault is not None:
+    if _violation(schema, value):
         value = repair.coerced(value, schema)
-        fault = _violation(schema, value)
-    if fault is not None:
-        raise Unfit(f"the answer does not match the schema: {fault}")
-    message: AnswerMessage = choice.message.model_copy(
-        update={"content": json.dumps(value, ensure_ascii=False)}
-    )
+        if fault := _violation(schema, value):
+            raise Unfit(f"the answer does not match the schema: {fault}")
+    message: AnswerMessage = choice.message.model_copy(update={"content": repair.written(value)})
     return choice.model_copy(update={"message": message})
 
 
 def _violation(schema: dict[str, JsonValue], value: JsonValue) -> str | None:
-    """What breaks the schema, by place and keyword and never by value; None when nothing does."""
+    """What breaks the schema, by keyword and depth, never by a name or value; None when nothing does."""
     error = next(schemas.compiled(schema).iter_errors(value), None)
     if error is None:
         return None
-    place = "/".join(str(part) for part in error.instance_path) or "(root)"
-    return f"at {place}, {error.kind.name}"
+    return f"{error.kind.name}, {len(error.instance_path)} level(s) deep"
 
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except ValueError:
+        repair.strict(text)
+    except repair.Unreadable:
         return False
     return True

@@ -59,7 +59,7 @@ def _class(header: str | None) -> Sensitivity:
     if header is None:
         return Sensitivity.PUBLIC
     try:
-        return Sensitivity.parse(header.strip())
+        return max(Sensitivity.parse(name.strip()) for name in header.split(","))
     except KeyError:
         raise InvalidRequest(
             "x-pointsman-sensitivity must be public, internal or confidential",

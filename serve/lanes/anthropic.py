@@ -28,9 +28,9 @@ class AnthropicLane:
 
     async def documents(self, body: bytes, stream: bool) -> AsyncIterator[str]:
         """The answer as JSON documents of OpenAI's shape. Raises LaneError."""
-        request = ChatRequest.model_validate(json.loads(body) | {"model": self._lane.model})
-        arguments = wire.request(request, self._lane.model, self._lane.max_output_tokens)
         try:
+            request = ChatRequest.model_validate(json.loads(body) | {"model": self._lane.model})
+            arguments = wire.request(request, self._lane.model, self._lane.max_output_tokens)
             if not stream:
                 message = await self._sdk.messages.create(**arguments)
                 yield wire.completion(message).model_dump_json(exclude_none=True)

@@ -34,7 +34,7 @@ def prejudge(prescout: PreScoutPort, view: RequestView) -> Judgement:
     """The in-process judgement; the prior if it fails."""
     try:
         return prescout.score(view.prompt or view.conversation)
-    except (ValueError, ArithmeticError, IndexError) as error:
+    except Exception as error:  # whatever happens to a classifier must not stop an answer
         log.warning("pre-scout failed: %s", type(error).__name__)
         return NOBODY
 

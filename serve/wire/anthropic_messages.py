@@ -104,10 +104,13 @@ def _turn(message: Message) -> tuple[str, list[Block]]:
 def _user_blocks(message: UserMessage) -> list[Block]:
     if isinstance(message.content, str):
         return [{"type": "text", "text": message.content}]
-    blocks: list[Block] = [
-        {"type": "text", "text": p.text} for p in message.content if isinstance(p, TextPart)
-    ]
-    return blocks + [_image(p) for p in message.content if isinstance(p, ImagePart)]
+    blocks: list[Block] = []
+    for part in message.content:
+        if isinstance(part, TextPart):
+            blocks.append({"type": "text", "text": part.text})
+        elif isinstance(part, ImagePart):
+            blocks.append(_image(part))
+    return blocks
 
 
 def _image(part: ImagePart) -> Block:
@@ -119,7 +122,11 @@ def _image(part: ImagePart) -> Block:
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    value = json.loads(text or "{}")
+    """Arguments of an earlier call as the object that the dialect wants, even where a model botched them."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        value = text
     return value if isinstance(value, dict) else {"value": value}
 
 
@@ -183,7 +190,7 @@ class StreamTranslator:
                 yield from self._opened(event.index, event.content_block)
             case "content_block_delta":
                 yield from self._grown(event.index, event.delta)
-            case "message_delta":
+            case "message_delta" if event.delta.stop_reason is not None:
                 reason = FINISH.get(event.delta.stop_reason, "stop")
                 yield self._chunk(Delta(), reason)
                 yield self._last(event.usage.output_tokens)

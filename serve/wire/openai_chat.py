@@ -233,28 +233,33 @@ def _check_together(request: ChatRequest) -> None:
 
 def _invalid(body: bytes, error: ValidationError) -> InvalidRequest:
     # Where a union has several members, the deepest error is the one about what the client meant.
-    first = max(error.errors(include_url=False, include_input=False, include_context=False), key=_depth)
+    first = max(error.errors(include_url=False, include_input=False), key=_depth)
     if first["type"] == "json_invalid":
         return InvalidRequest(f"The body is not valid JSON. {first['msg']}", code="invalid_json")
-    where = _field(body, first["loc"]) or "(body)"
-    message = first["msg"].removeprefix("Value error, ")
-    if where == "functions":
-        message = "functions is no longer supported: use tools"
+    where = _field(body, first) or "(body)"
+    message = "functions is no longer supported: use tools" if where == "functions" else _words(first)
     return InvalidRequest(f"{where}: {message}", param=where)
+
+
+def _words(item: ErrorDetails) -> str:
+    if item["type"] == "union_tag_invalid":  # pydantic's own words would repeat what the client sent
+        return f"{item['ctx']['discriminator'].strip(chr(39))} must be one of {item['ctx']['expected_tags']}"
+    return item["msg"].removeprefix("Value error, ")
 
 
 def _depth(item: ErrorDetails) -> int:
     return len(item["loc"])
 
 
-def _field(body: bytes, location: tuple[int | str, ...]) -> str:
+def _field(body: bytes, item: ErrorDetails) -> str:
     """The path a client knows: pydantic's location without the names of union members."""
     here: Any = pydantic_core.from_json(body)
     path = ""
-    for i, part in enumerate(location):
+    for i, part in enumerate(item["loc"]):
+        missing = item["type"] == "missing" and i == len(item["loc"]) - 1
         if isinstance(part, int) and isinstance(here, list) and part < len(here):
             path, here = f"{path}[{part}]", here[part]
-        elif isinstance(here, dict) and (part in here or i == len(location) - 1):
+        elif isinstance(here, dict) and (part in here or missing):
             path, here = f"{path}.{part}" if path else str(part), here.get(part)
     return path
 

@@ -60,4 +60,9 @@ def test_serve_build_writes_the_graph(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     application = yaml.safe_load(target.read_text())["applications"][0]
-    assert {d["name"] for d in application["deployments"]} == {"Router", "Scout", "CloudProxy", "Engine-small"}
+    assert {d["name"] for d in application["deployments"]} == {
+        "Router",
+        "Scout",
+        "CloudProxy",
+        "Engine-small",
+    }

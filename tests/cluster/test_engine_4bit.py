@@ -39,7 +39,9 @@ def test_a_bitsandbytes_4_bit_engine_answers_rightly_on_cpu() -> None:
         [sys.executable, "-m", "tests.support.one_answer", json.dumps(FOUR_BIT), question],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("ANSWER ", "QUANT")))
+    lines = dict(
+        line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("ANSWER ", "QUANT"))
+    )
     assert "ANSWER" in lines, done.stderr[-3000:]
     assert lines["QUANTIZATION"] == "bitsandbytes"
     assert "Paris" in json.loads(lines["ANSWER"])["choices"][0]["message"]["content"]

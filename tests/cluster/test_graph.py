@@ -156,17 +156,21 @@ def test_a_client_that_leaves_stops_the_engine(graph: Graph, stream: bool) -> No
         "model": "local-general",
         "stream": stream,
         "max_tokens": 4000,
-        "messages": [{"role": "user", "content": "Count from 1 to 5000, one number a line."}],
+        "n": 4,
+        "temperature": 0,
+        "messages": [
+            {"role": "user", "content": "Write a very long story about the sea, at least 3000 words."}
+        ],
     }
     with connected(graph) as inside, httpx2.Client(trust_env=False, timeout=60) as client:
         assert inside("running") == "0"
         if stream:
             with client.stream("POST", f"{graph.url}/v1/chat/completions", json=body) as answer:
                 next(answer.iter_bytes())
-                assert inside("running") == "1"
+                assert inside("running") != "0"
         else:
             with pytest.raises(httpx2.ReadTimeout):
-                client.post(f"{graph.url}/v1/chat/completions", json=body, timeout=httpx2.Timeout(60, read=2))
+                client.post(f"{graph.url}/v1/chat/completions", json=body, timeout=httpx2.Timeout(60, read=1))
         wait_for(lambda: inside("running") == "0", 10, "vLLM to abort the request")
 
 

@@ -18,7 +18,9 @@ async def main(config: str, prompt: str) -> None:
     engine = Engine.__new__(Engine)
     await engine.__init__(EngineConfig.model_validate_json(config))  # type: ignore[misc]
     body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": 12, "temperature": 0}
-    call = LaneCall("lane", json.dumps(body).encode(), False, Permit(Sensitivity.PUBLIC, frozenset()), "dec_test")
+    call = LaneCall(
+        "lane", json.dumps(body).encode(), False, Permit(Sensitivity.PUBLIC, frozenset()), "dec_test"
+    )
     async for piece in engine.answer(call):
         print("ANSWER", piece[0], flush=True)
     print("QUANTIZATION", engine.quantization, flush=True)

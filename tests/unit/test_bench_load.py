@@ -17,6 +17,7 @@ import pytest
 from bench import load, processes, prompts
 from bench.client import Sample
 from bench.summary import percentiles, summary
+from tests.support import interruptible
 from tests.support.serving import config, serving
 from tests.support.upstream import ThreadedUpstream
 
@@ -138,7 +139,7 @@ def test_ctrl_c_shows_what_was_measured_so_far(tmp_path: Path) -> None:
     with ThreadedUpstream() as upstream:
         command = [sys.executable, "-m", "bench.load", "--url", upstream.url, "--json", str(out)]
         command += ["--requests", "100000", "--concurrency", "2", "--model", "ok"]
-        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child = interruptible.popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         upstream.wait_until(lambda: len(upstream.requests) > 20, within=60)
         child.send_signal(signal.SIGINT)
         printed, said = child.communicate(timeout=60)

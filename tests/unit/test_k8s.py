@@ -91,7 +91,9 @@ def strict(schema: Any) -> Any:
 @pytest.fixture(scope="module")
 def crd() -> jsonschema_rs.Draft202012Validator:
     if not CRD.is_file():
-        pytest.skip(f"KubeRay's CRD is not in {CRD.parent.name}/ beside the repository: the manifest is not checked")
+        pytest.skip(
+            f"KubeRay's CRD is not in {CRD.parent.name}/ beside the repository: the manifest is not checked"
+        )
     versions = yaml.safe_load(CRD.read_text())["spec"]["versions"]
     schema = strict(next(v for v in versions if v["name"] == "v1")["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}
@@ -248,7 +250,9 @@ def test_engine_options_are_options_of_vllm(path: Path) -> None:
         assert engine.vllm.keys() <= known, name
 
 
-@pytest.mark.parametrize("path", [p for p in CONFIGS if p.name.startswith("gpu-1")], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [p for p in CONFIGS if p.name.startswith("gpu-1")], ids=lambda path: path.name
+)
 def test_everything_fits_on_one_gpu_at_full_scale(path: Path) -> None:
     config = load(path)
     shares, memory = [], []

@@ -19,6 +19,7 @@ import anthropic
 import openai
 import pytest
 
+from tests.support import interruptible
 from tests.support.faults import FAULTS, find
 from tests.support.rawclient import ANTHROPIC, OPENAI, Raw, connect, encode, post
 from tests.support.schemas import instance
@@ -685,7 +686,7 @@ async def test_a_crash_inside_the_upstream_surfaces_when_it_stops() -> None:
 def test_standalone_prints_its_url_and_answers() -> None:
     command = [sys.executable, "-m", "tests.support.upstream", "--port", "0"]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+    with interruptible.popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         raw = post(url, OPENAI, {"model": "ok", "messages": ASKED})

@@ -1,0 +1,176 @@
+"""Bundles of chunks: nothing lost, nothing reordered, nothing left running."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.lanes.coalesce import coalesce
+
+FOREVER = 3600.0
+TINY = 0.001
+
+
+class Source:
+    """Plays items, pauses and failures, and notes how it ended."""
+
+    def __init__(self, *steps: str | float | BaseException) -> None:
+        self.steps = steps
+        self.closed = 0
+        self.cancelled = False
+        self.waiting = asyncio.Event()
+
+    async def items(self) -> AsyncIterator[str]:
+        try:
+            for step in self.steps:
+                if isinstance(step, BaseException):
+                    raise step
+                if isinstance(step, float):
+                    self.waiting.set()
+                    await asyncio.sleep(step)
+                else:
+                    yield step
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.closed += 1
+
+
+async def bundles(source: Source, **options: Any) -> list[list[str]]:
+    return [bundle async for bundle in coalesce(source.items(), **options)]
+
+
+async def test_the_first_item_comes_at_once_and_alone() -> None:
+    source = Source("a", "b", FOREVER)
+    stream: Any = coalesce(source.items(), flush_s=FOREVER)
+    assert await anext(stream) == ["a"]
+    await stream.aclose()
+
+
+async def test_what_comes_together_travels_together() -> None:
+    assert await bundles(Source("a", "b", "c", "d"), flush_s=FOREVER) == [["a"], ["b", "c", "d"]]
+
+
+async def test_a_bundle_holds_no_more_than_its_bound() -> None:
+    source = Source(*(str(i) for i in range(8)))
+    assert [len(bundle) for bundle in await bundles(source, flush_s=FOREVER, most=3)] == [1, 3, 3, 1]
+
+
+async def test_a_bundle_does_not_wait_for_an_item_that_is_late() -> None:
+    source = Source("a", "b", FOREVER, "c")
+    stream: Any = coalesce(source.items(), flush_s=TINY)
+    assert [await anext(stream), await anext(stream)] == [["a"], ["b"]]
+    await stream.aclose()
+
+
+async def test_an_item_that_was_late_is_not_lost() -> None:
+    assert await bundles(Source("a", "b", 0.05, "c"), flush_s=TINY) == [["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "seen"),
+    [
+        pytest.param([], [], id="at-once"),
+        pytest.param(["a"], ["a"], id="after-the-first"),
+        pytest.param(["a", "b", "c"], ["a", "b", "c"], id="within-a-bundle"),
+        pytest.param(["a", "b", 0.02], ["a", "b"], id="after-a-pause"),
+    ],
+)
+async def test_a_failure_comes_after_everything_before_it(steps: Sequence[Any], seen: list[str]) -> None:
+    source = Source(*steps, KeyError("broken"))
+    got: list[str] = []
+    with pytest.raises(KeyError, match="broken"):
+        await gather_into(got, source)
+    assert got == seen
+    assert source.closed == 1
+
+
+async def gather_into(got: list[str], source: Source) -> None:
+    async for bundle in coalesce(source.items(), flush_s=TINY):
+        got.extend(bundle)
+
+
+async def test_an_empty_source_is_an_empty_stream() -> None:
+    assert await bundles(Source()) == []
+
+
+@pytest.mark.parametrize("read", [1, 2], ids=["after-the-first", "while-an-item-is-awaited"])
+async def test_closing_it_closes_the_source(read: int) -> None:
+    source = Source("a", "b", FOREVER)
+    stream: Any = coalesce(source.items(), flush_s=TINY)
+    for _ in range(read):
+        await anext(stream)
+    await stream.aclose()
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("steps", [(FOREVER,), ("a", FOREVER), ("a", "b", FOREVER)], ids=["0", "1", "2"])
+async def test_cancelling_the_reader_closes_the_source(steps: Any) -> None:
+    source = Source(*steps)
+    task = asyncio.create_task(bundles(source, flush_s=FOREVER))
+    await source.waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (source.closed, source.cancelled) == (1, True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_source_that_is_cancelled_itself_is_not_an_end() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await bundles(Source("a", "b", asyncio.CancelledError()), flush_s=TINY)
+
+
+class Bare:
+    """An iterator that cannot be closed."""
+
+    def __init__(self) -> None:
+        self.left = ["a", "b"]
+
+    def __aiter__(self) -> "Bare":
+        return self
+
+    async def __anext__(self) -> str:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0)
+
+
+async def test_a_source_that_cannot_be_closed_will_do() -> None:
+    assert [bundle async for bundle in coalesce(Bare())] == [["a"], ["b"]]
+
+
+pauses = st.sampled_from([0.0, 0.0, TINY, 3 * TINY])
+patterns = st.lists(st.tuples(pauses, st.text("ab", max_size=2)), max_size=25)
+
+
+@settings(deadline=None, max_examples=60)
+@given(patterns, st.integers(1, 4), st.booleans(), st.sampled_from([0.0, TINY]))
+def test_whatever_comes_and_when_it_arrives_whole_and_in_order(
+    pattern: list[tuple[float, str]], most: int, breaks: bool, reader_s: float
+) -> None:
+    steps: list[Any] = [step for pause, item in pattern for step in (pause, item)]
+    source_failure = [KeyError("end")] if breaks else []
+
+    async def read() -> None:
+        source = Source(*steps, *source_failure)
+        got: list[list[str]] = []
+        try:
+            async for bundle in coalesce(source.items(), flush_s=2 * TINY, most=most):
+                got.append(bundle)
+                await asyncio.sleep(reader_s)
+        except KeyError:
+            assert breaks
+        else:
+            assert not breaks
+        assert [item for bundle in got for item in bundle] == [item for _, item in pattern]
+        assert all(1 <= len(bundle) <= most for bundle in got)
+        assert [len(bundle) for bundle in got[:1]] == [1] * min(1, len(pattern))
+        assert source.closed == 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(read())

@@ -1,0 +1,292 @@
+"""Promises of the decision: who may answer, in which order, and which code says why."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from serve.config import Config
+from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
+from serve.policy import Decision, LaneState, decide, scout_matters
+from serve.request import Capability, RequestView
+from serve.signals.readings import (
+    ConstraintReading,
+    ContextReading,
+    ScoutReading,
+    Sensitivity,
+    SensitivityReading,
+    Signals,
+    TaskReading,
+)
+from serve.wish import Wish
+
+CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+BECAUSE = "a reason of the tests"
+
+
+def lane(name: str, location: str = "device", **more: Any) -> dict[str, Any]:
+    raw = {"name": name, "kind": "openai", "model": name, "location": location, "context": 8192, "tier": 1}
+    return raw | {"base_url": "http://127.0.0.1:9/v1", "capabilities": ["tools", "json_schema"]} | more
+
+
+def rule(name: str, *prefer: str, **when: Any) -> dict[str, Any]:
+    return {"name": name, "prefer": list(prefer), "when": when, "because": BECAUSE}
+
+
+def config(*rules: dict[str, Any], lanes: list[dict[str, Any]] | None = None, **policy: Any) -> Config:
+    """Two lanes here, one in Europe and one anywhere, unless told otherwise."""
+    usual = [lane("here"), lane("tools"), lane("europe", "eu", tier=2), lane("world", "global", tier=3)]
+    chosen = [*rules] or [rule("local_first", "here", "tools")]
+    return Config.model_validate({"lanes": lanes or usual, "policy": {"rules": chosen} | policy})
+
+
+def signals(level: Sensitivity = Sensitivity.PUBLIC, **more: Any) -> Signals:
+    scout = ScoutReading(0.2, 0.6, 0.2, 0.5, "pre-scout")
+    plain = Signals(
+        ContextReading(100, 512),
+        ConstraintReading(0, ()),
+        SensitivityReading(level, ()),
+        scout,
+        TaskReading("other", 0.5),
+    )
+    return replace(plain, **more)
+
+
+def view(**more: Any) -> RequestView:
+    plain = RequestView((), (), "", "", "", (), False, frozenset(), None)
+    return replace(plain, **more)
+
+
+def ready(settings: Config, **states: LaneState) -> dict[str, LaneState]:
+    return {one.name: states.get(one.name, LaneState.READY) for one in settings.lanes}
+
+
+def a_decision(
+    settings: Config, wish: Wish | None = None, states: Mapping[str, LaneState] | None = None
+) -> Decision:
+    return decide(signals(), view(), wish or Wish(), ready(settings, **states or {}), settings)
+
+
+# Rules and wishes, one by one.
+
+
+@pytest.mark.parametrize(
+    ("when", "change", "seen", "holds"),
+    [
+        pytest.param({"input_tokens_over": 100}, {}, {}, False, id="tokens-at-the-limit"),
+        pytest.param({"input_tokens_over": 99}, {}, {}, True, id="tokens-over"),
+        pytest.param(
+            {"constraints_over": 3}, {"constraints": ConstraintReading(3, ())}, {}, False, id="three"
+        ),
+        pytest.param({"constraints_over": 3}, {"constraints": ConstraintReading(4, ())}, {}, True, id="four"),
+        pytest.param({"difficulty": ["complex"]}, {}, {}, False, id="not-complex"),
+        pytest.param({"difficulty": ["complex", "standard"]}, {}, {}, True, id="one-of-two"),
+        pytest.param({"confidence_at_least": 0.5}, {}, {}, True, id="just-sure-enough"),
+        pytest.param({"confidence_at_least": 0.51}, {}, {}, False, id="not-sure-enough"),
+        pytest.param({"task": ["other"]}, {}, {}, True, id="task"),
+        pytest.param({"task": ["tool_call"]}, {}, {}, False, id="another-task"),
+        pytest.param({"tools": True}, {}, {}, False, id="no-tools"),
+        pytest.param({"tools": True}, {}, {"tool_names": ("f",)}, True, id="tools"),
+        pytest.param({"tools": False}, {}, {"tool_names": ("f",)}, False, id="tools-unwanted"),
+        pytest.param({"structured": True}, {}, {"structured": True}, True, id="structured"),
+        pytest.param({"structured": False}, {}, {"structured": True}, False, id="structured-unwanted"),
+        pytest.param({"tools": False, "constraints_over": 0}, {}, {}, False, id="all-must-hold"),
+    ],
+)
+def test_a_rule_fires_exactly_when_all_its_conditions_hold(
+    when: dict[str, Any], change: dict[str, Any], seen: dict[str, Any], holds: bool
+) -> None:
+    settings = config(rule("asked", "world", **when), rule("default", "here"))
+    made = decide(signals(**change), view(**seen), Wish(), ready(settings), settings)
+    assert (made.reason, made.chain[0]) == (("asked", "world") if holds else ("default", "here"))
+
+
+def test_the_first_rule_that_holds_wins() -> None:
+    settings = config(rule("first", "tools"), rule("second", "world"), rule("third", "here"))
+    made = a_decision(settings)
+    assert made.reason == "first"
+    assert made.chain == ("tools", "here", "europe", "world")
+
+
+@pytest.mark.parametrize(
+    ("wish", "chain", "code"),
+    [
+        pytest.param(Wish(), ("here", "tools", "europe", "world"), "local_first", id="none"),
+        pytest.param(
+            Wish(prefer="cloud"), ("europe", "world", "here", "tools"), "wish_cloud", id="prefer-cloud"
+        ),
+        pytest.param(
+            Wish(prefer="tier2"), ("europe", "world", "here", "tools"), "wish_tier2", id="prefer-tier2"
+        ),
+        pytest.param(
+            Wish(prefer="tier3"), ("world", "here", "tools", "europe"), "wish_tier3", id="prefer-tier3"
+        ),
+        pytest.param(Wish(pin="tools"), ("tools",), "pinned", id="pin"),
+        pytest.param(Wish(pin="tools", prefer="cloud"), ("tools",), "pinned", id="a-pin-beats-prefer"),
+        pytest.param(
+            Wish(prefer="cloud", at_least=Sensitivity.INTERNAL),
+            ("europe", "here", "tools"),
+            "wish_cloud",
+            id="stricter-by-wish",
+        ),
+    ],
+)
+def test_a_wish_moves_lanes_to_the_front_and_never_adds_one(
+    wish: Wish, chain: tuple[str, ...], code: str
+) -> None:
+    made = a_decision(config(), wish)
+    assert made.chain == chain
+    assert made.reason == code
+
+
+@pytest.mark.parametrize(
+    ("states", "codes", "chain"),
+    [
+        pytest.param({"here": LaneState.FULL}, ["overflow", "local_first"], "tools", id="full"),
+        pytest.param({"here": LaneState.DOWN}, ["lane_down", "local_first"], "tools", id="down"),
+        pytest.param({"here": LaneState.OFF}, ["lane_off", "local_first"], "tools", id="off"),
+        pytest.param({"europe": LaneState.DOWN}, ["local_first"], "here", id="a-later-lane-down"),
+    ],
+)
+def test_the_first_reason_says_why_the_wanted_lane_did_not_go_first(
+    states: dict[str, LaneState], codes: list[str], chain: str
+) -> None:
+    made = a_decision(config(), states=states)
+    assert [reason.code for reason in made.reasons] == codes
+    assert made.chain[0] == chain
+
+
+@pytest.mark.parametrize(
+    ("read", "seen", "code", "excluded"),
+    [
+        pytest.param(signals(Sensitivity.INTERNAL), {}, "sensitivity_internal", "class", id="internal"),
+        pytest.param(signals(Sensitivity.CONFIDENTIAL), {}, "sensitivity_confidential", "class", id="secret"),
+        pytest.param(signals(), {"output_tokens": 8093}, "lane_context", "context", id="too-long"),
+        pytest.param(signals(), {"needs": {"vision"}}, "lane_cannot", "cannot:vision", id="cannot-see"),
+    ],
+)
+def test_the_first_reason_says_what_barred_the_wanted_lane(
+    read: Signals, seen: dict[str, Any], code: str, excluded: str
+) -> None:
+    lanes = [lane("world", "global"), lane("here", context=10_000, capabilities=list(CAPABILITIES))]
+    settings = config(rule("cloud_first", "world"), lanes=lanes)
+    made = decide(read, view(**seen), Wish(), ready(settings), settings)
+    assert made.reason == code
+    assert made.chain == ("here",)
+    assert [(item.lane, item.code) for item in made.excluded] == [("world", excluded)]
+    assert made.reasons[-1].text == BECAUSE
+
+
+@pytest.mark.parametrize(
+    ("read", "seen", "wish", "states", "error", "code"),
+    [
+        pytest.param(
+            signals(Sensitivity.CONFIDENTIAL),
+            {},
+            Wish(pin="world"),
+            {},
+            EgressDenied,
+            "egress_denied",
+            id="secret-pinned-to-the-cloud",
+        ),
+        pytest.param(
+            signals(Sensitivity.CONFIDENTIAL),
+            {"needs": {"vision"}},
+            Wish(),
+            {},
+            EgressDenied,
+            "egress_denied",
+            id="secret-that-only-the-cloud-can-do",
+        ),
+        pytest.param(
+            signals(Sensitivity.CONFIDENTIAL),
+            {},
+            Wish(pin="world"),
+            {"world": LaneState.OFF},
+            EgressDenied,
+            "egress_denied",
+            id="secret-pinned-to-a-lane-that-is-off",
+        ),
+        pytest.param(
+            signals(),
+            {"output_tokens": 10**6},
+            Wish(),
+            {},
+            NoLaneAble,
+            "context_length_exceeded",
+            id="too-long",
+        ),
+        pytest.param(
+            signals(), {"needs": {"audio"}}, Wish(), {}, NoLaneAble, "no_lane_able", id="nobody-can-hear"
+        ),
+        pytest.param(
+            signals(),
+            {},
+            Wish(),
+            dict.fromkeys(("here", "tools", "europe", "world"), LaneState.OFF),
+            NoLaneAvailable,
+            "no_lane_available",
+            id="all-off",
+        ),
+        pytest.param(
+            signals(),
+            {},
+            Wish(pin="here"),
+            {"here": LaneState.OFF},
+            NoLaneAvailable,
+            "no_lane_available",
+            id="pinned-to-a-lane-that-is-off",
+        ),
+        pytest.param(
+            signals(Sensitivity.CONFIDENTIAL),
+            {},
+            Wish(),
+            dict.fromkeys(("here", "tools"), LaneState.OFF),
+            NoLaneAvailable,
+            "no_lane_available",
+            id="secret-and-all-local-lanes-off",
+        ),
+    ],
+)
+def test_when_nobody_may_can_or_could_answer_the_error_says_which(
+    read: Signals,
+    seen: dict[str, Any],
+    wish: Wish,
+    states: Mapping[str, LaneState],
+    error: type[HttpError],
+    code: str,
+) -> None:
+    lanes = [lane("here"), lane("tools"), lane("europe", "eu"), lane("world", "global")]
+    for one in lanes[2:]:
+        one["capabilities"] = ["tools", "json_schema", "vision"]
+    settings = config(lanes=lanes)
+    with pytest.raises(error) as raised:
+        decide(read, view(**seen), wish, ready(settings, **states), settings)
+    assert raised.value.code == code
+
+
+def test_a_lane_that_is_down_or_full_is_still_a_last_resort() -> None:
+    settings = config()
+    worst = {"here": LaneState.DOWN, "tools": LaneState.FULL, "europe": LaneState.OFF, "world": LaneState.OFF}
+    assert a_decision(settings, states=worst).chain == ("tools", "here")
+
+
+def test_a_lane_preferred_twice_is_tried_once() -> None:
+    assert a_decision(config(rule("default", "here", "here"))).chain.count("here") == 1
+
+
+def test_the_scout_matters_when_a_rule_asks_for_a_difficulty() -> None:
+    settings = config(rule("complex", "world", difficulty=["complex"]), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+    assert not scout_matters(signals(), view(), Wish(pin="here"), ready(settings), settings)
+
+
+def test_the_scout_matters_when_a_rule_asks_only_for_confidence() -> None:
+    settings = config(rule("sure", "world", confidence_at_least=0.9), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+
+
+def test_the_scout_matters_when_a_rule_asks_for_the_task_it_judges() -> None:
+    settings = config(rule("sums", "world", task=["summarisation"]), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
