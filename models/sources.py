@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import httpx
+import httpx2
 
 from models.checksum import sha256_of
 from models.errors import SourceFailed, SourceUnreachable
@@ -22,7 +22,7 @@ from models.watch import Step, Watch
 CHUNK = 1 << 20
 HUB = "https://huggingface.co"
 # A hub that cannot be reached must not hold up a machine that has another source.
-TIMEOUT = httpx.Timeout(60, connect=5)
+TIMEOUT = httpx2.Timeout(60, connect=5)
 
 
 class Source(Protocol):
@@ -54,16 +54,16 @@ class HubSource:
         url = f"{self.label}/resolve/{self.hub.revision}/{file.name}"
         try:
             yield from self._download(url)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise SourceUnreachable(plain(error)) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise SourceFailed(plain(error)) from error
 
     def _download(self, url: str) -> Iterator[bytes]:
         # trust_env: this runs at set-up time, where the machine's proxy may be the only way out. No request
         # of a user's passes here.
         with (
-            httpx.Client(trust_env=True, timeout=TIMEOUT, follow_redirects=True) as client,
+            httpx2.Client(trust_env=True, timeout=TIMEOUT, follow_redirects=True) as client,
             client.stream("GET", url, headers={"accept-encoding": "identity"}) as response,
         ):
             response.raise_for_status()
@@ -102,7 +102,7 @@ class WheelSource:
 
 
 def plain(error: Exception) -> str:
-    """httpx adds a second line, with a link to what the status means."""
+    """httpx2 adds a second line, with a link to what the status means."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
