@@ -3,6 +3,7 @@
 For one machine. On a cluster KubeRay or `serve deploy` does this job.
 """
 
+import importlib.util
 import logging
 import os
 import signal
@@ -17,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from models import lock, store
+from models.errors import ModelMissing
 from serve.config import Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
@@ -50,9 +53,11 @@ def environment(*, proxy: str) -> dict[str, str]:
 def running(config: Config, console: Console, *, proxy: str = "haproxy") -> Iterator[str]:
     """Run `config` on this machine for as long as the block lasts; yields the base URL.
 
-    Raises ConfigError when the port is taken, RuntimeError when the graph does not come up.
+    Raises ConfigError when the port is taken or an engine lacks its packages or weights, RuntimeError when the
+    graph does not come up.
     """
     _require_free(config)
+    _require_engines(config)
     for key, value in (environment(proxy=proxy) | _free_ports()).items():
         os.environ.setdefault(key, value)
     # Workers must find the very `serve` and `models` that run here, however this process found them.
@@ -121,6 +126,25 @@ def _free_ports() -> dict[str, str]:
     for probe in probes:
         probe.close()
     return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, ports, strict=True)}
+
+
+def _leave(*_: object) -> None:
+    """SIGTERM while starting: unwind, so that everything that was started is stopped."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _require_engines(config: Config) -> None:
+    """What an engine would otherwise find out only after minutes, three times over."""
+    if config.engines and importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "engines: vLLM is not installed here: `make setup CONFIG=...` installs what a file needs"
+        )
+    for name, engine in config.engines.items():
+        if engine.model in lock.shipped().names:
+            try:
+                store.path(engine.model)
+            except ModelMissing as missing:
+                raise ConfigError(f"engines.{name}.model: {missing}") from None
 
 
 def _require_free(config: Config) -> None:

@@ -266,6 +266,13 @@ def test_when_nobody_may_can_or_could_answer_the_error_says_which(
     assert raised.value.code == code
 
 
+@pytest.mark.parametrize(("asked", "fits"), [(8092, True), (8093, False)])
+def test_a_lane_may_be_filled_to_the_last_token(asked: int, fits: bool) -> None:
+    settings = config(lanes=[lane("here"), lane("tools", context=10_000)])
+    made = decide(signals(), view(output_tokens=asked), Wish(), ready(settings), settings)
+    assert ("here" in made.chain) is fits
+
+
 def test_a_lane_that_is_down_or_full_is_still_a_last_resort() -> None:
     settings = config()
     worst = {"here": LaneState.DOWN, "tools": LaneState.FULL, "europe": LaneState.OFF, "world": LaneState.OFF}
