@@ -6,6 +6,7 @@ For one machine. On a cluster KubeRay or `serve deploy` does this job.
 import importlib.util
 import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -100,6 +101,7 @@ def _start_ray(config: Config) -> None:
         _node_ip_address=LOOPBACK,
         runtime_env={"worker_process_setup_hook": HOOK},
     )
+    signal.signal(signal.SIGTERM, _leave)  # after ray.init, which sets a handler that aborts
     serve.start(
         http_options={"host": config.server.host, "port": config.server.port, "request_timeout_s": None}
     )
@@ -121,11 +123,17 @@ def _free_ports() -> dict[str, str]:
         "FALLBACK_PROXY_HTTP_PORT",
         "FALLBACK_PROXY_GRPC_PORT",
     )
-    probes = [socket.create_server((LOOPBACK, 0)) for _ in names]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, ports, strict=True)}
+    return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, below the range from which the system gives Ray its own: those collide."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 30_000), 200):
+        with socket.socket() as probe:
+            if len(found) < count and probe.connect_ex((LOOPBACK, port)) != 0:
+                found.append(port)
+    return found
 
 
 def _leave(*_: object) -> None:

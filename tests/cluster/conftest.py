@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import pytest
 
 from models import store
 from models.errors import ModelMissing
+from serve.up import free_ports
 from tests.support.upstream import ThreadedUpstream
 
 ROOT = Path(__file__).parents[2]
@@ -69,13 +69,6 @@ def wait_for(true: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture(scope="session")
 def graph() -> Iterator[Graph]:
     """The default configuration, up. Skipped, saying so, where the model or the engine is not installed."""
@@ -103,7 +96,7 @@ def client_of(url: str) -> openai.OpenAI:
 @contextmanager
 def up(config: str, environment: dict[str, str], *options: str) -> Iterator[tuple[int, str]]:
     """`pointsman up` in a process of its own, ready: its pid and URL. Ray reads its settings at import."""
-    port = free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "serve.cli", "up", "--config", config, "--port", str(port), *options]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)

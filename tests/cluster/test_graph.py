@@ -156,7 +156,6 @@ def test_a_client_that_leaves_stops_the_engine(graph: Graph, stream: bool) -> No
         "model": "local-general",
         "stream": stream,
         "max_tokens": 4000,
-        "n": 4,
         "temperature": 0,
         "messages": [
             {"role": "user", "content": "Write a very long story about the sea, at least 3000 words."}

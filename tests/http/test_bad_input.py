@@ -44,7 +44,8 @@ def quiet(
         assert not running.local.requests
         assert not running.cloud.connections
         printed = capfd.readouterr()
-        assert CANARY not in caplog.text + printed.out + printed.err
+        logged = [record.getMessage() for record in caplog.get_records("call")]
+        assert CANARY not in "".join([*logged, printed.out, printed.err])
 
 
 def post(s: Scene, content: Any, path: str = CHAT, headers: dict[str, str] | None = None) -> httpx2.Response:

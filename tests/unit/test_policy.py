@@ -8,7 +8,7 @@ import pytest
 
 from serve.config import Config
 from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
-from serve.policy import Decision, LaneState, decide, scout_matters
+from serve.policy import Decision, LaneState, decide
 from serve.request import Capability, RequestView
 from serve.signals.readings import (
     ConstraintReading,
@@ -283,17 +283,9 @@ def test_a_lane_preferred_twice_is_tried_once() -> None:
     assert a_decision(config(rule("default", "here", "here"))).chain.count("here") == 1
 
 
-def test_the_scout_matters_when_a_rule_asks_for_a_difficulty() -> None:
-    settings = config(rule("complex", "world", difficulty=["complex"]), rule("default", "here"))
-    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
-    assert not scout_matters(signals(), view(), Wish(pin="here"), ready(settings), settings)
-
-
-def test_the_scout_matters_when_a_rule_asks_only_for_confidence() -> None:
-    settings = config(rule("sure", "world", confidence_at_least=0.9), rule("default", "here"))
-    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
-
-
-def test_the_scout_matters_when_a_rule_asks_for_the_task_it_judges() -> None:
-    settings = config(rule("sums", "world", task=["summarisation"]), rule("default", "here"))
-    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+@pytest.mark.parametrize("needs", [{"vision"}, {"tools", "vision"}])
+def test_when_the_only_able_lane_is_off_trying_again_will_not_help(needs: set[str]) -> None:
+    settings = config(lanes=[lane("here"), lane("tools", capabilities=["tools", "vision"])])
+    states = ready(settings, tools=LaneState.OFF)
+    with pytest.raises(NoLaneAble, match="switched off"):
+        decide(signals(), view(needs=needs), Wish(), states, settings)

@@ -22,7 +22,7 @@ from serve.signals.readings import (
     TaskType,
 )
 from serve.wish import Preference, Wish
-from tests.unit.test_policy import config, lane, rule, signals, view
+from tests.unit.test_policy import config, lane, ready, rule, signals, view
 
 LOCATIONS: tuple[Location, ...] = get_args(Location)
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
@@ -251,3 +251,19 @@ def test_the_scout_does_not_matter_when_no_rule_depends_on_its_judgement(case: C
     unmoved = settings.model_copy(update={"policy": policy})
     if isinstance(outcome((read, seen, wish, states, unmoved)), Decision):
         assert not scout_matters(read, seen, wish, states, unmoved)
+
+
+def test_the_scout_matters_when_a_rule_asks_for_a_difficulty() -> None:
+    settings = config(rule("complex", "world", difficulty=["complex"]), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+    assert not scout_matters(signals(), view(), Wish(pin="here"), ready(settings), settings)
+
+
+def test_the_scout_matters_when_a_rule_asks_only_for_confidence() -> None:
+    settings = config(rule("sure", "world", confidence_at_least=0.9), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+
+
+def test_the_scout_matters_when_a_rule_asks_for_the_task_it_judges() -> None:
+    settings = config(rule("sums", "world", task=["summarisation"]), rule("default", "here"))
+    assert scout_matters(signals(), view(), Wish(), ready(settings), settings)

@@ -93,6 +93,8 @@ def test_valid_json_is_read_as_a_whole_whatever_its_strings_hold(value: Any) -> 
         pytest.param(CALL.replace("get_weather", "rm_rf"), [], id="a-tool-nobody-offered"),
         pytest.param(f'Like this: {{"a": 1}}, or {CALL[:20]}', [], id="prose-with-json"),
         pytest.param('{"name": "get_weather"}', [], id="no-arguments"),
+        pytest.param(json.dumps({"doc": f"<tool_call>{CALL}</tool_call>".replace('"', "'")}), [],
+                     id="valid-json-that-quotes-a-call"),
         pytest.param('{"name": "get_weather", "arguments": [1]}', [], id="arguments-a-list"),
         pytest.param(f"[{CALL}, 5]", [], id="a-list-of-other-things-too"),
         pytest.param('{"name": ["get_weather"], "arguments": {}}', [], id="name-a-list"),
