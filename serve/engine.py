@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +103,10 @@ class Engine:
     async def _documents(self, request: "ChatCompletionRequest", call: LaneCall) -> AsyncIterator[str]:
         answer = await self._state.openai_serving_chat.create_chat_completion(request, None)
         if hasattr(answer, "__aiter__"):
-            async with aclosing(answer):
-                async for event in answer:
-                    document = event.removeprefix("data: ").rstrip()
-                    if document != "[DONE]":
-                        yield _chunk_or_raise(call.lane, document)
+            async for event in answer:
+                document = event.removeprefix("data: ").rstrip()
+                if document != "[DONE]":
+                    yield _chunk_or_raise(call.lane, document)
         elif hasattr(answer, "error"):
             raise LaneRejected(call.lane, _safe(answer.error.message))
         else:

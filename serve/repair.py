@@ -17,7 +17,7 @@ from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
 # A model's answer is bounded by its token limit; what is longer is not a botched call.
 MOST_CHARS = 200_000
 # Mending takes quadratic time on the worst texts; what is longer is taken as it is or not at all.
-MENDED_CHARS = 20_000
+MENDED_CHARS = 2_000
 _TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
 _OPENERS = ("{", "[")
 

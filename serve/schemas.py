@@ -1,6 +1,8 @@
 """JSON Schemas that clients send: compiled safely, or refused before any lane sees them."""
 
 import json
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import jsonschema_rs
@@ -14,6 +16,8 @@ MOST_STEPS = 100_000
 
 def compiled(schema: dict[str, JsonValue]) -> jsonschema_rs.Validator:
     """The validator of `schema`. Raises jsonschema_rs.ValidationError (a ValueError) for a broken one."""
+    if any(_unfollowed(node, node is schema) for node in _nodes(schema)):
+        raise ValueError("only references of the form #/... are followed")
     if _expanded(schema) > MOST_STEPS:
         raise ValueError("its references multiply without end")
     return _compiled(json.dumps(schema, sort_keys=True))
@@ -45,6 +49,25 @@ def check(request: ChatRequest) -> None:
             raise InvalidRequest(
                 f"{field} is not a usable JSON Schema: {_place(error)}", param=field
             ) from None
+
+
+def _nodes(schema: dict[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:
+    stack: list[JsonValue] = [schema]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            yield item
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+
+
+def _unfollowed(node: dict[str, JsonValue], root: bool) -> bool:
+    """The node refers, or lets others refer, in a way that `_expanded` does not count."""
+    reference = node.get("$ref")
+    odd = isinstance(reference, str) and (not re.match(r"^#(/|$)", reference) or "%" in reference)
+    names = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", *(() if root else ("$id",)))
+    return odd or any(isinstance(node.get(name), str) for name in names)
 
 
 def _expanded(schema: dict[str, JsonValue]) -> int:
