@@ -170,7 +170,7 @@ def test_a_client_that_leaves_stops_the_engine(graph: Graph, stream: bool) -> No
         else:
             with pytest.raises(httpx2.ReadTimeout):
                 client.post(f"{graph.url}/v1/chat/completions", json=body, timeout=httpx2.Timeout(60, read=1))
-        wait_for(lambda: inside("running") == "0", 10, "vLLM to abort the request")
+        wait_for(lambda: inside("running") == "0", 30, "vLLM to abort the request")
 
 
 def test_every_port_is_on_loopback(graph: Graph) -> None:
