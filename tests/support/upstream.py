@@ -56,7 +56,9 @@ class Upstream(Recorded):
             peer.abort()
             task.cancel()
         await asyncio.gather(*live, return_exceptions=True)
-        await asyncio.gather(*(peer.close() for peer in live.values()))
+        # Cancelling a task that waits for its socket cancels the waiter that every later close shares.
+        ends = await asyncio.gather(*(peer.close() for peer in live.values()), return_exceptions=True)
+        self._crashes += [end for end in ends if isinstance(end, Exception)]
         await self._server.wait_closed()
         self._server = None
         if self._crashes:
