@@ -21,6 +21,7 @@ from rich.table import Column, Table
 
 from models import lock, store
 from models.errors import ModelMissing
+from serve import haproxy
 from serve.config import Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
@@ -47,7 +48,8 @@ ROOT = str(Path(__file__).resolve().parents[1])
 
 def environment(*, proxy: str) -> dict[str, str]:
     """Variables Serve reads at import, in the driver and in every process of the cluster."""
-    return ALWAYS | (FAST if proxy == "haproxy" else {})
+    fast = FAST | {"RAY_SERVE_HAPROXY_BINARY_PATH": haproxy.path()}
+    return ALWAYS | (fast if proxy == "haproxy" else {})
 
 
 @contextmanager

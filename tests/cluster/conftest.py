@@ -39,6 +39,11 @@ class Graph:
         body = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=10).json()
         return {name: lane["state"] for name, lane in body["lanes"].items()}
 
+    def note(self, lane: str) -> str:
+        """Why a lane is not ready: "engine ..." when Serve has no replica of its engine."""
+        body = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=10).json()
+        return str(body["lanes"][lane]["note"])
+
     def processes(self) -> list[psutil.Process]:
         """Everything that `pointsman up` started, and itself."""
         me = psutil.Process(self.pid)
@@ -57,7 +62,9 @@ class Graph:
         for process in self.processes():
             if "ServeReplica:pointsman:Engine-small" in " ".join(process.cmdline()):
                 process.kill()
-        wait_for(lambda: self.lanes()["local-general"] == "down", 30, "the router to see the engine down")
+        wait_for(
+            lambda: self.note("local-general").startswith("engine"), 30, "the router to see the engine down"
+        )
 
 
 def wait_for(true: Callable[[], bool], seconds: float, what: str) -> None:
