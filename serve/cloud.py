@@ -38,7 +38,11 @@ class CloudProxy:
         return {name: why for name, lane in self._lanes.items() if (why := lane.off_because)}
 
     async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
-        """Pieces of one answer. Raises LaneError; nothing is sent when the gate says no."""
+        """Pieces of one answer, an empty one first: the call was taken.
+
+        Raises LaneError; nothing is sent when the gate says no.
+        """
+        yield []
         dialect = self._dialects.get(call.lane)
         if dialect is None:
             raise LaneUnavailable(call.lane, "is switched off")

@@ -1,28 +1,24 @@
-"""Attempts: walk the decision's chain until a lane gives a usable answer, within one deadline.
+"""From lane to lane: walk the decision's chain until one gives a usable answer, within one deadline.
 
-The only retry loop. Knows lanes, time and verdicts; never widens a decision.
+The only retry loop. Knows what follows a failure and who waits for whom; never widens a decision.
 """
 
 import asyncio
-import json
 import logging
 import math
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TypeVar
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from serve import verdict
+from serve.attempts import Answer, Asker, Attempt, Job, body_of, now
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
     DeadlineExceeded,
     HttpError,
     LaneError,
-    LaneInterrupted,
+    LaneFull,
     LaneOverloaded,
-    LaneProtocolError,
     LaneRejected,
     LanesFailed,
     LaneTimeout,
@@ -30,253 +26,192 @@ from serve.errors import (
     NoLaneAvailable,
     RequestRejected,
 )
-from serve.lanes.base import LaneCall, LanePort
+from serve.hedge import Leg, race
+from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
-from serve.policy import Decision
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
-from serve.wire.openai_chat import ChatRequest
+from serve.retries import RetryBudget, Then, rule
+from serve.walk import RECHECK_S, Ended, Walk
+
+__all__ = ["Answer", "Attempt", "Dispatcher", "Job", "body_of"]
 
 log = logging.getLogger("pointsman.dispatch")
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One lane asked once, and how it went: `ok`, `repaired`, or a LaneError's outcome."""
-
-    lane: str
-    outcome: str
-    seconds: float
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request on its way. `deadline` is a time of the event loop's clock."""
-
-    request: ChatRequest
-    body: bytes
-    decision: Decision
-    decision_id: str
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the client gets, and how it came about.
-
-    Either `whole`, or `chunks`: a stream whose first content has arrived, so the client may be told 200.
-    """
-
-    lane: str
-    attempts: tuple[Attempt, ...]
-    whole: ChatCompletion | None = None
-    chunks: AsyncIterator[ChatChunk] | None = None
-
-
-class _Stream:
-    """A committed stream. Closing it closes the lane even if nobody ever read from it."""
-
-    def __init__(
-        self, rest: AsyncGenerator[ChatChunk, None], chunks: AsyncGenerator[ChatChunk, None]
-    ) -> None:
-        self._rest, self._chunks = rest, chunks
-
-    def __aiter__(self) -> AsyncIterator[ChatChunk]:
-        return self._rest
-
-    async def __anext__(self) -> ChatChunk:
-        return await anext(self._rest)
-
-    async def aclose(self) -> None:
-        await self._rest.aclose()
-        await self._chunks.aclose()
+LONGEST_RETRY_AFTER_S = 3600
 
 
 class Dispatcher:
     """Walks chains for one router process."""
 
     def __init__(self, lanes: Mapping[str, LanePort], load: LaneLoad, config: Config) -> None:
-        self._lanes, self._load, self._config = lanes, load, config
+        self._asker = Asker(lanes, load, config)
+        self._load, self._settings = load, config.dispatch
+        self._budget = RetryBudget(config.dispatch.retries, load.clock)
+        self._waiting = 0
 
     async def run(self, job: Job) -> Answer:
-        """The first usable answer along the chain. Raises NoLaneAvailable, LanesFailed or DeadlineExceeded."""
-        attempts: list[Attempt] = []
-        failures: list[LaneError] = []
-        for name in job.decision.chain:
-            if _now() >= job.deadline:
-                raise self._give_up(job, attempts, failures, late=True)
-            started = time.monotonic()
-            try:
-                answer = await self._attempt(job, name)
-            except LaneError as error:
-                failures.append(error)
-                attempts.append(Attempt(name, error.outcome, time.monotonic() - started, error.message))
-                self._remember(name, error)
+        """The first usable answer along the chain.
+
+        Raises NoLaneAvailable, LanesFailed, DeadlineExceeded or RequestRejected.
+        """
+        walk = Walk(job, deque(job.decision.chain))
+        self._budget.request()
+        if job.decision.spilled_from is not None:
+            self._spill(walk, job.decision.spilled_from)
+        while walk.todo and now() < job.deadline:
+            name = walk.todo.popleft()
+            if self._is_put_off(walk, name):
                 continue
-            self._load.well(name)
-            done = Attempt(name, answer.attempts[-1].outcome, time.monotonic() - started)
-            return Answer(name, (*attempts, done), answer.whole, answer.chunks)
-        raise self._give_up(job, attempts, failures, late=_now() >= job.deadline)
+            answer = walk.note(await self._ask(walk, name))
+            if answer is not None:
+                return answer
+            if not await self._goes_on(walk):
+                break
+        raise self._give_up(walk)
 
-    async def _attempt(self, job: Job, name: str) -> Answer:
-        if job.request.stream and not _held_back(job.request):
-            return await self._stream(job, name)
-        return await self._whole(job, name)
+    def _is_put_off(self, walk: Walk, name: str) -> bool:
+        """One request at a time finds out whether an ejected lane is well again; the others ask it last."""
+        if not self._load.on_trial(name) or not walk.todo or name in walk.put_off:
+            return False
+        walk.put_off.add(name)
+        walk.todo.append(name)
+        return True
 
-    async def _whole(self, job: Job, name: str) -> Answer:
-        document = await self._within(
-            name, self._patience(job, name, self._config.dispatch.unary_s), self._one(job, name)
-        )
-        judged = verdict.judge(job.request, completion(name, document))
-        if judged.outcome == "invalid":
-            raise AnswerInvalid(name, judged.fault)
-        attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
-        if not job.request.stream:
-            return Answer(name, (attempt,), whole=judged.answer)
-        options = job.request.stream_options
-        return Answer(
-            name, (attempt,), chunks=_replay(judged.answer, bool(options and options.include_usage))
-        )
+    async def _ask(self, walk: Walk, name: str) -> list[Ended]:
+        """How one lane ended; two of them when the first was late and the next was started beside it."""
+        after_s, begun, spares = self._settings.hedge_after_s, now(), []
+        if after_s is None or not walk.job.streams:
+            return [await self._leg(walk, name)]
 
-    async def _one(self, job: Job, name: str) -> str:
-        call = LaneCall(name, job.body, False, job.decision.permit, job.decision_id)
-        with self._load.call(name):
-            async with aclosing(self._lanes[name].answer(call)) as pieces:  # type: ignore[type-var]
-                async for piece in pieces:
-                    return piece[0]
-        raise LaneProtocolError(name, "it answered nothing")
+        def spare() -> Leg[Ended] | None:
+            spares.extend(self._spare(walk))
+            return self._leg(walk, spares[0]) if spares else None
 
-    async def _stream(self, job: Job, name: str) -> Answer:
-        """Open a stream and hold it until something was said: until then the next lane can take over."""
-        chunks = self._chunks(job, name)
-        held: list[ChatChunk] = []
-        patience = self._patience(job, name, self._config.dispatch.first_token_s)
-        try:
-            await self._within(name, patience, _until_content(name, chunks, held))
-        except BaseException:
-            await chunks.aclose()
-            raise
-        rest = self._committed(job, name, held, chunks)
-        return Answer(name, (Attempt(name, "ok", 0),), chunks=_Stream(rest, chunks))
+        legs = await race(self._leg(walk, name), after_s, spare, _answered, _close)
+        pairs = zip([name, *spares], legs, strict=False)
+        return [leg or Ended(lane, now() - begun) for lane, leg in pairs]
 
-    async def _chunks(self, job: Job, name: str) -> AsyncGenerator[ChatChunk, None]:
-        call = LaneCall(name, job.body, True, job.decision.permit, job.decision_id)
-        with self._load.call(name):
-            async with aclosing(self._lanes[name].answer(call)) as pieces:  # type: ignore[type-var]
-                async for piece in pieces:
-                    for document in piece:
-                        yield chunk(name, document)
+    def _spare(self, walk: Walk) -> list[str]:
+        """The lane that may start beside a late one, if there is one and the budget has room."""
+        ready = [name for name in walk.todo if self._load.is_ready(name)]
+        if not ready or not self._budget.spend():
+            return []
+        walk.todo.remove(ready[0])
+        return ready[:1]
 
-    async def _committed(
-        self, job: Job, name: str, held: list[ChatChunk], chunks: AsyncGenerator[ChatChunk, None]
-    ) -> AsyncGenerator[ChatChunk, None]:
-        """The held chunks, then the rest. Raises LaneInterrupted: after the first byte nobody takes over."""
-        wants_usage = bool(job.request.stream_options and job.request.stream_options.include_usage)
-        ended = False
-        async with aclosing(chunks):
+    async def _leg(self, walk: Walk, name: str) -> Ended:
+        started = now()
+        with self._load.trial(name) as on_trial:
             try:
-                for item in held:
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
-                        yield item
-                while True:
-                    idle = _until(job, self._config.dispatch.idle_s)
-                    item = await self._within(name, idle, anext(chunks))
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
-                        yield item
-            except StopAsyncIteration:
-                if not ended:
-                    log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
-                    raise LaneInterrupted(name, "the stream ended without a finish reason") from None
+                answer = await self._asker.ask(walk.job, name, self._patience(walk, name, on_trial))
             except LaneError as error:
-                self._remember(name, error)
-                log.warning("%s: the stream of %s broke off: %s", job.decision_id, name, error.message)
-                raise LaneInterrupted(name, error.message) from None
+                return Ended(name, now() - started, error=error)
+        return Ended(name, now() - started, answer=answer)
 
-    async def _within(self, name: str, seconds: float, work: Awaitable[T]) -> T:
+    def _patience(self, walk: Walk, name: str, on_trial: bool) -> float:
+        """Seconds to wait until a lane takes the call: little while somebody else may take it."""
+        settings = self._settings
+        if not self._elsewhere(walk, name):
+            return self._last_wait(walk) - now()
+        if on_trial or self._load.absent(name):
+            return settings.down_wait_s
+        return settings.queue_wait_s if walk.job.request.stream else settings.queue_wait_unary_s
+
+    def _elsewhere(self, walk: Walk, name: str) -> bool:
+        """Whether a lane is left that does not wait in the same queue."""
+        return any(not self._load.together(name, other) for other in walk.todo)
+
+    def _last_wait(self, walk: Walk) -> float:
+        """When a request that has nobody else left gives up waiting."""
+        if walk.waits_until is None:
+            walk.waits_until = min(walk.job.deadline, now() + self._settings.last_wait_s)
+        return walk.waits_until
+
+    async def _goes_on(self, walk: Walk) -> bool:
+        """Settle who is asked next, by the table of retries. False: nobody."""
+        for name, error in walk.just_failed.items():
+            then = rule(error).then
+            if then is Then.END:
+                return False
+            if then is Then.SAME and self._may_ask_again(walk, name):
+                walk.asked_twice.add(name)
+                walk.todo.appendleft(name)
+            if isinstance(error, LaneFull):
+                self._spill(walk, name)
+                walk.todo = deque(x for x in walk.todo if not self._load.together(name, x))
+        if not walk.todo:
+            return await self._wait(walk)
+        return not any(rule(error).costs for error in walk.just_failed.values()) or self._spend(walk)
+
+    def _may_ask_again(self, walk: Walk, name: str) -> bool:
+        others = self._load.replicas(name) > 1 or not self._elsewhere(walk, name)
+        return others and name not in walk.asked_twice
+
+    def _spend(self, walk: Walk) -> bool:
+        walk.over_budget = not self._budget.spend()
+        return not walk.over_budget
+
+    def _spill(self, walk: Walk, name: str) -> None:
+        """Count a request that goes past a lane, once per engine."""
+        if not any(self._load.together(name, other) for other in walk.spilled):
+            walk.spilled.append(name)
+            self._load.spill(name)
+
+    async def _wait(self, walk: Walk) -> bool:
+        """Nobody is left: wait for a lane that is full or says for how long. False when waiting is no use."""
+        patient = walk.most_patient()
+        if patient is None or self._waiting >= self._settings.max_waiting:
+            return False
+        name, pause_s, error = patient
+        full = isinstance(error, LaneFull)
+        give_up = self._last_wait(walk) if full else now() + self._settings.last_wait_s
+        if now() + pause_s >= min(give_up, walk.job.deadline):
+            return False
+        if rule(error).costs and not self._spend(walk):
+            return False
+        walk.rounds += 1
+        with self._counted():
+            await asyncio.sleep(pause_s)
+            while self._load.brimful(name) and now() < give_up:  # noqa: ASYNC110 - nothing could signal it
+                await asyncio.sleep(RECHECK_S)
+        walk.todo.append(name)
+        return True
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._waiting += 1
         try:
-            async with asyncio.timeout(seconds):
-                return await work
-        except TimeoutError:
-            raise LaneTimeout(name, f"nothing within {seconds:.1f} s") from None
+            yield
+        finally:
+            self._waiting -= 1
 
-    def _patience(self, job: Job, name: str, usual: float) -> float:
-        """Seconds to wait for a lane to begin. A handle without replicas would wait for one to come up."""
-        limit = self._config.dispatch.down_wait_s if self._load.absent(name) else usual
-        return _until(job, min(limit, usual))
-
-    def _remember(self, name: str, error: LaneError) -> None:
-        log.info("lane %s: %s (%s)", name, error.outcome, error.message)
-        if error.cools:
-            wait = (
-                error.retry_after_s if error.retry_after_s is not None else self._config.dispatch.cooldown_s
-            )
-            self._load.cool(name, wait, error.message)
-
-    def _give_up(
-        self, job: Job, attempts: list[Attempt], failures: list[LaneError], *, late: bool
-    ) -> HttpError:
-        trail = "; ".join(f"{a.lane}: {a.detail or a.outcome}" for a in attempts) or "no time was left to try"
-        if late:
+    def _give_up(self, walk: Walk) -> HttpError:
+        trail = "; ".join(f"{a.lane}: {a.detail or a.outcome}" for a in walk.attempts)
+        trail = trail or "no time was left to try"
+        if now() >= walk.job.deadline:
             return DeadlineExceeded(f"No lane answered within the deadline ({trail})")
+        if walk.over_budget:
+            trail += "; nobody else was asked, because too many requests are being retried"
+        failures = list(walk.failures.values())
+        waits = [f.retry_after_s for f in failures if f.retry_after_s] or [self._settings.cooldown_s]
+        retry_after_s = max(1, math.ceil(min(*waits, LONGEST_RETRY_AFTER_S)))
         if all(isinstance(failure, LaneUnavailable | LaneOverloaded | LaneTimeout) for failure in failures):
-            waits = [f.retry_after_s for f in failures if f.retry_after_s] or [
-                self._config.dispatch.cooldown_s
-            ]
-            error: HttpError = NoLaneAvailable(
-                f"No permitted lane can answer now ({trail})", retry_after_s=max(1, math.ceil(min(waits)))
-            )
-        elif all(isinstance(failure, LaneRejected) for failure in failures):
-            error = RequestRejected(f"The request was refused ({trail})")
-        else:
-            error = LanesFailed(f"Every permitted lane failed ({trail})", code=_code(failures))
+            return NoLaneAvailable(f"No permitted lane can answer now ({trail})", retry_after_s=retry_after_s)
+        if all(isinstance(failure, LaneRejected) for failure in failures):
+            return RequestRejected(f"The request was refused ({trail})")
+        error = LanesFailed(f"Every permitted lane failed ({trail})", code=_code(failures))
+        error.retry_after_s = retry_after_s if walk.over_budget else None
         return error
+
+
+def _answered(leg: Ended) -> bool:
+    return leg.answer is not None
+
+
+async def _close(leg: Ended) -> None:
+    close = getattr(leg.answer.chunks if leg.answer else None, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def _code(failures: list[LaneError]) -> str:
     return "output_invalid" if failures and isinstance(failures[-1], AnswerInvalid) else LanesFailed.code
-
-
-def _held_back(request: ChatRequest) -> bool:
-    """Answers that must be valid as a whole are not shown in parts."""
-    return request.structured or bool(request.tools and request.tool_choice != "none")
-
-
-async def _until_content(name: str, chunks: AsyncGenerator[ChatChunk, None], held: list[ChatChunk]) -> None:
-    async for item in chunks:
-        held.append(item)
-        if item.says_something or _cut_short(item):
-            return
-        if _finishes(item):
-            break
-    raise AnswerInvalid(name, "the stream ended without content")
-
-
-def _cut_short(item: ChatChunk) -> bool:
-    """An end that explains why there is no content: the next lane would be cut as well, or refuse as well."""
-    return any(choice.finish_reason in ("length", "content_filter") for choice in item.choices)
-
-
-def _finishes(item: ChatChunk) -> bool:
-    return any(choice.finish_reason for choice in item.choices)
-
-
-async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncIterator[ChatChunk]:
-    for item in as_chunks(whole, include_usage=include_usage):
-        yield item
-
-
-def body_of(request: ChatRequest) -> bytes:
-    """The bytes every lane gets: known fields only."""
-    return json.dumps(request.sent(), ensure_ascii=False).encode()
-
-
-def _until(job: Job, seconds: float) -> float:
-    return max(0.001, min(seconds, job.deadline - _now()))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -16,7 +16,7 @@ from ray import serve
 
 from models import lock, store
 from serve.config import EngineConfig
-from serve.errors import LaneError, LaneOverloaded, LaneProtocolError, LaneRejected, LaneUnavailable
+from serve.errors import LaneError, LaneFull, LaneProtocolError, LaneRejected, LaneUnavailable
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.coalesce import coalesce
 
@@ -64,10 +64,11 @@ class Engine:
         )
 
     async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
-        """Pieces of one answer. Raises LaneError."""
+        """Pieces of one answer, an empty one first: the call was taken. Raises LaneError."""
         from vllm.exceptions import VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        yield []
         try:
             async for piece in coalesce(self._documents(self._request(call), call)):
                 yield piece
@@ -125,7 +126,7 @@ def _lane_error(lane: str, error: Exception) -> LaneError:
 
     match error:
         case QueueOverflowError() | MaxQueuedTokensError():
-            return LaneOverloaded(lane, "the engine's queue is full")
+            return LaneFull(lane, "the engine's queue is full")
         case VLLMClientError() | ValidationError():
             return LaneRejected(lane, _safe(str(error)))
         case EngineDeadError():

@@ -9,7 +9,9 @@ PointsmanError
 ├── NoLaneAvailable 503               nobody permitted can answer now
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
-    ├── LaneUnavailable · LaneTimeout · LaneOverloaded · LaneRejected · LaneProtocolError
+    ├── LaneUnavailable ── ReplicaDied
+    ├── LaneOverloaded ── LaneFull (── LaneAbsent) · LaneRateLimited
+    ├── LaneTimeout · LaneRejected · LaneMisconfigured · LaneProtocolError · LaneInterrupted
     └── AnswerInvalid                 the lane answered, the verdict refused it
 
 Messages hold no prompt text and no secret: they are sent to clients and written to logs.
@@ -151,7 +153,6 @@ class LaneError(PointsmanError):
     """One lane failed one attempt. Plain positional arguments, so that it crosses a Ray handle."""
 
     outcome: ClassVar[str] = "failed"
-    cools: ClassVar[bool] = False
 
     def __init__(self, lane: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(lane, message, retry_after_s)
@@ -167,7 +168,12 @@ class LaneUnavailable(LaneError):
     """Nobody there: no replica, connection refused, process died, 5xx."""
 
     outcome = "unavailable"
-    cools = True
+
+
+class ReplicaDied(LaneUnavailable):
+    """The replica that had the call died before its first byte; its neighbours may live."""
+
+    outcome = "died"
 
 
 class LaneTimeout(LaneError):
@@ -182,11 +188,22 @@ class LaneOverloaded(LaneError):
     outcome = "overloaded"
 
 
+class LaneFull(LaneOverloaded):
+    """Nobody took the call in time, or the queue is full: no work was sent."""
+
+    outcome = "full"
+
+
+class LaneAbsent(LaneFull):
+    """Nobody was there to take the call: its engine has no replica yet, or no longer."""
+
+    outcome = "absent"
+
+
 class LaneRateLimited(LaneOverloaded):
     """The provider said 429; the lane is left alone for as long as it asks."""
 
     outcome = "rate_limited"
-    cools = True
 
 
 class LaneRejected(LaneError):
@@ -199,7 +216,6 @@ class LaneMisconfigured(LaneError):
     """The lane refuses us: wrong key, unknown model, no permission."""
 
     outcome = "misconfigured"
-    cools = True
 
 
 class LaneProtocolError(LaneError):

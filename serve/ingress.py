@@ -89,7 +89,7 @@ class _Edge:
                 "note": load.note(lane),
                 "kind": lane.kind,
                 "location": lane.location,
-                "in_flight": load.in_flight(lane.name),
+                **load.numbers(lane.name),
             }
             for lane in config.lanes
         }

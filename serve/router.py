@@ -52,7 +52,7 @@ class Router:
         request, wanted = wish.read(parse(body), headers, self.config)
         schemas.check(request)
         view = view_of(request)
-        states = self.load.states()
+        states = self.load.states(interactive=bool(request.stream))
 
         def matters(signals: Signals) -> bool:
             return policy.scout_matters(signals, view, wanted, states, self.config)

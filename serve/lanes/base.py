@@ -7,7 +7,7 @@ from typing import Protocol
 from serve.egress import Permit
 
 Piece = list[str]
-"""JSON documents that travel together: one whole completion, or some chunks of a stream."""
+"""JSON documents that travel together: one whole completion, or some chunks of a stream. Empty: call taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +29,8 @@ class LanePort(Protocol):
     """A lane as dispatch sees it."""
 
     def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
-        """Pieces of the answer in order. Raises LaneError; closing the iterator stops the work behind it."""
+        """Pieces of the answer in order; the first is empty and comes as soon as the call was taken.
+
+        Raises LaneError; closing the iterator stops the work behind it.
+        """
         ...

@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve.errors import LaneError, LaneOverloaded, LaneUnavailable
+from serve.errors import LaneError, LaneFull, LaneUnavailable, ReplicaDied
 from serve.lanes.base import LaneCall, Piece
 
 
@@ -30,9 +30,11 @@ class HandleLane:
         except LaneError:
             raise
         except BackPressureError:
-            raise LaneOverloaded(call.lane, "its queue is full") from None
-        except (RayActorError, DeploymentUnavailableError):
-            raise LaneUnavailable(call.lane, "its replica died or is not there") from None
+            raise LaneFull(call.lane, "its queue is full") from None
+        except RayActorError:
+            raise ReplicaDied(call.lane, "its replica died") from None
+        except DeploymentUnavailableError:
+            raise LaneUnavailable(call.lane, "its deployment failed") from None
         except (RayError, RayServeException) as error:
             raise LaneUnavailable(call.lane, f"the call failed: {type(error).__name__}") from None
         finally:

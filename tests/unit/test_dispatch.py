@@ -52,17 +52,27 @@ def whole(text: str | None, **message: Any) -> str:
 
 @dataclass(slots=True)
 class Lane:
-    """Plays its script once per call: texts are yielded, numbers slept, errors raised."""
+    """Plays a script per call, the last one for ever: texts are yielded, numbers slept, errors raised.
+
+    `takes_s` passes before it takes a call.
+    """
 
     script: Sequence[str | float | BaseException]
+    later: list[Sequence[str | float | BaseException]] = field(default_factory=list)
+    takes_s: float = 0.0
     calls: list[LaneCall] = field(default_factory=list)
     closed: int = 0
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
         self.calls.append(call)
+        script, self.script = self.script, self.later.pop(0) if self.later else self.script
         try:
-            for step in self.script:
+            if self.takes_s:
+                self.waiting.set()
+                await asyncio.sleep(self.takes_s)
+            yield []
+            for step in script:
                 if isinstance(step, BaseException):
                     raise step
                 if isinstance(step, float):
@@ -77,7 +87,7 @@ class Lane:
 NAMES = ("a", "b", "c")
 
 
-def config(**dispatch: float) -> Config:
+def config(**dispatch: Any) -> Config:
     """An engine's lane, then two endpoints."""
     http = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9", "location": "device"}
     kinds: list[dict[str, Any]] = [{"kind": "engine", "engine": "small"}, http, http]
@@ -91,18 +101,20 @@ def config(**dispatch: float) -> Config:
 class Scene:
     """A dispatcher over lanes that play scripts; the clock of cooldowns stands still."""
 
-    def __init__(self, *scripts: Sequence[str | float | BaseException], **dispatch: float) -> None:
+    def __init__(self, *scripts: Sequence[str | float | BaseException], **dispatch: Any) -> None:
         settings = config(**dispatch)
         self.now = 0.0
         self.load = LaneLoad(settings, clock=lambda: self.now)
         self.lanes = {name: Lane(script) for name, script in zip(NAMES, scripts, strict=False)}
         self._dispatcher = Dispatcher(self.lanes, self.load, settings)
 
-    async def run(self, *, deadline: float = FOREVER, **fields: Any) -> Answer:
+    async def run(
+        self, *, deadline: float = FOREVER, spilled_from: str | None = None, **fields: Any
+    ) -> Answer:
         raw = {"model": "auto", "messages": [{"role": "user", "content": "x"}]} | fields
         request = parse(json.dumps(raw).encode())
         permit = Permit(Sensitivity.PUBLIC, frozenset({"device"}))
-        decision = Decision(tuple(self.lanes), permit, (Reason("r", "because"),), (), "v")
+        decision = Decision(tuple(self.lanes), permit, (Reason("r", "because"),), (), "v", spilled_from)
         late = asyncio.get_running_loop().time() + deadline
         return await self._dispatcher.run(Job(request, body_of(request), decision, "dec_1", late))
 

@@ -43,9 +43,10 @@ async def test_a_stream_that_outlives_the_deadline_is_cut() -> None:
 
 
 async def test_a_lane_without_replicas_gets_little_patience_and_no_other_does() -> None:
-    scene = Scene([FOREVER], [0.1, whole("hello")], down_wait_s=SHORT)
+    scene = Scene([whole("never")], [0.1, whole("hello")], down_wait_s=SHORT, queue_wait_unary_s=30)
+    scene.lanes["a"].takes_s = FOREVER
     scene.load.engine("small", 0, "starting")
-    assert trail(await scene.run()) == [("a", "timeout"), ("b", "ok")]
+    assert trail(await scene.run()) == [("a", "absent"), ("b", "ok")]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

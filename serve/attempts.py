@@ -1,0 +1,273 @@
+"""One attempt: ask one lane once, wait until it takes the call, then for its first words or its whole answer.
+
+Knows time-outs and verdicts. Does not know what follows a failure.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from serve import verdict
+from serve.config import Config
+from serve.errors import (
+    AnswerInvalid,
+    LaneAbsent,
+    LaneError,
+    LaneFull,
+    LaneInterrupted,
+    LaneProtocolError,
+    LaneTimeout,
+)
+from serve.lanes.base import LaneCall, LanePort, Piece
+from serve.lanes.load import LaneLoad
+from serve.policy import Decision
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
+from serve.wire.openai_chat import ChatRequest
+
+log = logging.getLogger("pointsman.dispatch")
+
+T = TypeVar("T")
+
+MOST_TOKENS = 100_000
+"""An upstream's own count of its tokens is believed up to here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lane asked once, and how it went: `ok`, `repaired`, `cancelled` or a LaneError's outcome."""
+
+    lane: str
+    outcome: str
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request on its way. `deadline` is a time of the event loop's clock."""
+
+    request: ChatRequest
+    body: bytes
+    decision: Decision
+    decision_id: str
+    deadline: float
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client sees words as they come. What must be valid as a whole is held back."""
+        request = self.request
+        held_back = request.structured or bool(request.tools and request.tool_choice != "none")
+        return bool(request.stream) and not held_back
+
+    def left(self, seconds: float) -> float:
+        """`seconds`, or what is left until the deadline if that is less."""
+        return max(0.001, min(seconds, self.deadline - now()))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client gets, and how it came about.
+
+    Either `whole`, or `chunks`: a stream whose first content has arrived, so the client may be told 200.
+    """
+
+    lane: str
+    attempts: tuple[Attempt, ...]
+    whole: ChatCompletion | None = None
+    chunks: AsyncIterator[ChatChunk] | None = None
+
+
+class _Stream:
+    """A committed stream. Closing it closes the lane even if nobody ever read from it."""
+
+    def __init__(
+        self, rest: AsyncGenerator[ChatChunk, None], chunks: AsyncGenerator[ChatChunk, None]
+    ) -> None:
+        self._rest, self._chunks = rest, chunks
+
+    def __aiter__(self) -> AsyncIterator[ChatChunk]:
+        return self._rest
+
+    async def __anext__(self) -> ChatChunk:
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+        await self._chunks.aclose()
+
+
+class Asker:
+    """Asks lanes for one router process, and notes how well they did."""
+
+    def __init__(self, lanes: Mapping[str, LanePort], load: LaneLoad, config: Config) -> None:
+        self._lanes, self._load, self._config = lanes, load, config
+
+    async def ask(self, job: Job, name: str, take_s: float) -> Answer:
+        """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
+        try:
+            if self._load.brimful(name):
+                raise LaneFull(name, "as many calls as it takes are in flight")
+            return await (self._stream if job.streams else self._whole)(job, name, take_s)
+        except LaneError as error:
+            self._note(name, error)
+            raise
+
+    async def _whole(self, job: Job, name: str, take_s: float) -> Answer:
+        async with aclosing(self._pieces(job, name, stream=False)) as pieces:
+            await self._taken(name, pieces, job.left(take_s))
+            started = now()
+            document = await _within(name, job.left(self._config.dispatch.unary_s), _document(name, pieces))
+        judged = verdict.judge(job.request, completion(name, document))
+        if judged.outcome == "invalid":
+            raise AnswerInvalid(name, judged.fault)
+        usage = judged.answer.usage
+        work = _work(job.body, usage.completion_tokens if usage else 0)
+        self._load.well(name, False, now() - started, work)
+        attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
+        if not job.request.stream:
+            return Answer(name, (attempt,), whole=judged.answer)
+        return Answer(name, (attempt,), chunks=_replay(judged.answer, _wants_usage(job.request)))
+
+    async def _stream(self, job: Job, name: str, take_s: float) -> Answer:
+        """Open a stream and hold it until something was said: until then the next lane can take over."""
+        pieces = self._pieces(job, name, stream=True)
+        chunks = _chunks(name, pieces)
+        held: list[ChatChunk] = []
+        try:
+            await self._taken(name, pieces, job.left(take_s))
+            started, patience = now(), job.left(self._config.dispatch.first_token_s)
+            await _within(name, patience, _until_content(name, chunks, held))
+        except BaseException:
+            await chunks.aclose()
+            await pieces.aclose()
+            raise
+        self._load.well(name, True, now() - started, _work(job.body))
+        rest = self._committed(job, name, held, chunks)
+        return Answer(name, (Attempt(name, "ok", 0),), chunks=_Stream(rest, chunks))
+
+    async def _pieces(self, job: Job, name: str, *, stream: bool) -> AsyncGenerator[Piece, None]:
+        """An empty piece once the lane has taken the call, then what it says."""
+        asked = LaneCall(name, job.body, stream, job.decision.permit, job.decision_id)
+        with self._load.call(name) as call:
+            async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]
+                async for piece in pieces:
+                    if call.taken_at is None:
+                        call.take()
+                        yield []
+                    if piece:
+                        yield piece
+
+    async def _taken(self, name: str, pieces: AsyncGenerator[Piece, None], seconds: float) -> None:
+        """Wait in the lane's queue. Raises LaneFull: no work was sent."""
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await anext(pieces)
+        except TimeoutError:
+            if not limit.expired():
+                raise LaneTimeout(name, "a time-out of its own") from None
+            if self._load.absent(name):
+                raise LaneAbsent(name, f"no replica came up within {seconds:.1f} s") from None
+            raise LaneFull(name, f"nobody took the call within {seconds:.1f} s") from None
+        except StopAsyncIteration:
+            raise LaneProtocolError(name, "it answered nothing") from None
+
+    async def _committed(
+        self, job: Job, name: str, held: list[ChatChunk], chunks: AsyncGenerator[ChatChunk, None]
+    ) -> AsyncGenerator[ChatChunk, None]:
+        """The held chunks, then the rest. Raises LaneInterrupted: after the first byte nobody takes over."""
+        wants_usage = _wants_usage(job.request)
+        ended = False
+        async with aclosing(chunks):
+            try:
+                for item in held:
+                    ended = ended or _finishes(item)
+                    if item.choices or wants_usage:
+                        yield item
+                while True:
+                    idle = job.left(self._config.dispatch.idle_s)
+                    item = await _within(name, idle, anext(chunks))
+                    ended = ended or _finishes(item)
+                    if item.choices or wants_usage:
+                        yield item
+            except StopAsyncIteration:
+                if not ended:
+                    log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
+                    raise LaneInterrupted(name, "the stream ended without a finish reason") from None
+            except LaneError as error:
+                self._note(name, error)
+                log.warning("%s: the stream of %s broke off: %s", job.decision_id, name, error.message)
+                raise LaneInterrupted(name, error.message) from None
+
+    def _note(self, name: str, error: LaneError) -> None:
+        log.info("lane %s: %s (%s)", name, error.outcome, error.message)
+        self._load.failed(name, error)
+
+
+async def _within(name: str, seconds: float, work: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise LaneTimeout(name, f"nothing within {seconds:.1f} s") from None
+
+
+async def _document(name: str, pieces: AsyncIterator[Piece]) -> str:
+    """The one document of a whole answer, read to its end so that nothing has to be cancelled."""
+    documents = [piece[0] async for piece in pieces]
+    if not documents:
+        raise LaneProtocolError(name, "it answered nothing")
+    return documents[0]
+
+
+async def _chunks(name: str, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[ChatChunk, None]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for document in piece:
+                yield chunk(name, document)
+
+
+async def _until_content(name: str, chunks: AsyncIterator[ChatChunk], held: list[ChatChunk]) -> None:
+    async for item in chunks:
+        held.append(item)
+        if item.says_something or _cut_short(item):
+            return
+        if _finishes(item):
+            break
+    raise AnswerInvalid(name, "the stream ended without content")
+
+
+def _cut_short(item: ChatChunk) -> bool:
+    """An end that explains why there is no content: the next lane would be cut as well, or refuse as well."""
+    return any(choice.finish_reason in ("length", "content_filter") for choice in item.choices)
+
+
+def _finishes(item: ChatChunk) -> bool:
+    return any(choice.finish_reason for choice in item.choices)
+
+
+def _wants_usage(request: ChatRequest) -> bool:
+    return bool(request.stream_options and request.stream_options.include_usage)
+
+
+def _work(body: bytes, tokens: int = 0) -> float:
+    """How much there was to do, so that a long prompt or answer is not taken for a brown-out."""
+    return 1 + len(body) / 1000 + min(max(0, tokens), MOST_TOKENS) / 10
+
+
+async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncIterator[ChatChunk]:
+    for item in as_chunks(whole, include_usage=include_usage):
+        yield item
+
+
+def body_of(request: ChatRequest) -> bytes:
+    """The bytes every lane gets: known fields only."""
+    return json.dumps(request.sent(), ensure_ascii=False).encode()
+
+
+def now() -> float:
+    """Seconds of the event loop's clock."""
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,112 @@
+"""What answers for one lane or for several: an engine or an endpoint, its slots, its queue and its pace.
+
+Knows counters and the clock. Does not know lanes, failures or where a request may go.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from serve.config import Config, EngineLane, Lane, OverflowConfig
+
+WEIGHT = 0.2
+"""Of the newest answer in the moving average of service times."""
+
+UNMEASURED_S = 1.0
+"""Seconds one answer takes, until the first has been measured."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. Until somebody takes it, it waits in a queue and no work is done for it."""
+
+    clock: Callable[[], float]
+    taken_at: float | None = None
+
+    def take(self) -> None:
+        """Somebody took it."""
+        self.taken_at = self.clock()
+
+
+@dataclass(slots=True)
+class Place:
+    """`slots` calls run at a time on each replica, `queue` more wait; all by this router's own count.
+
+    share  this router's part of the slots: the other routers fill the rest
+    """
+
+    slots: int
+    queue: int
+    share: float
+    overflow: OverflowConfig
+    clock: Callable[[], float]
+    replicas: int = 1
+    absent: bool = False
+    note: str = ""
+    in_flight: int = 0
+    service_s: float | None = None
+    overflows_until: float = 0.0
+
+    @classmethod
+    def of(cls, lane: Lane, config: Config, clock: Callable[[], float]) -> "Place":
+        """The place that answers for `lane`."""
+        overflow = config.dispatch.overflow
+        if not isinstance(lane, EngineLane):
+            return cls(lane.max_in_flight, 0, 1, overflow, clock)
+        engine = config.engines[lane.engine]
+        replicas = max(1, engine.autoscaling.min_replicas) if engine.autoscaling else 1
+        share = 1 / config.server.router_replicas
+        return cls(
+            engine.max_ongoing_requests, engine.max_queued_requests, share, overflow, clock, replicas=replicas
+        )
+
+    @property
+    def brimful(self) -> bool:
+        """One more call would be refused."""
+        return self.in_flight >= self.slots * self.replicas + self.queue
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until one more call would be taken: nothing while a slot is free."""
+        slots = max(1.0, self.slots * self.replicas * self.share)
+        ahead = self.in_flight + 1 - slots
+        service_s = UNMEASURED_S if self.service_s is None else self.service_s
+        return max(0.0, ahead * service_s / slots)
+
+    @property
+    def overflows(self) -> bool:
+        """Something had to go elsewhere a short while ago."""
+        return self.clock() < self.overflows_until
+
+    def full(self, limit_s: float) -> bool:
+        """Whether a request that waits for at most `limit_s` should go elsewhere.
+
+        While the place overflows, the limit is lower: else each answer would draw one request too many back.
+        """
+        limit = limit_s * self.overflow.low if self.overflows else limit_s
+        return self.brimful or self.predicted_wait_s > limit
+
+    @contextmanager
+    def call(self) -> Iterator[Call]:
+        """Count one call; the time between its taking and the end of the block is a service time."""
+        call = Call(self.clock)
+        self.in_flight += 1
+        try:
+            yield call
+            if call.taken_at is not None:
+                self._measure(self.clock() - call.taken_at)
+        finally:
+            self.in_flight -= 1
+
+    def spilled(self) -> None:
+        """A request went elsewhere."""
+        self.overflows_until = self.clock() + self.overflow.dwell_s
+
+    def report(self, replicas: int, note: str) -> None:
+        """What Serve says of its replicas."""
+        self.absent, self.note = replicas == 0, note
+        self.replicas = max(1, replicas)
+
+    def _measure(self, seconds: float) -> None:
+        old = seconds if self.service_s is None else self.service_s
+        self.service_s = old + WEIGHT * (seconds - old)
