@@ -17,6 +17,8 @@ LONGEST_COOLDOWN_S = 300.0
 @dataclass(slots=True)
 class _Seen:
     in_flight: int = 0
+    spilled: int = 0
+    replicas: int | None = None
     down_until: float = 0.0
     ready: bool = True
     note: str = ""
@@ -73,6 +75,18 @@ class LaneLoad:
         finally:
             self._seen[name].in_flight -= 1
 
+    def spill(self, name: str) -> None:
+        """A call that this lane should have answered goes past it, because it is full or not there."""
+        self._seen[name].spilled += 1
+
+    def spills(self) -> Mapping[str, int]:
+        """Calls that went past each engine since this router began; only ever more."""
+        total = dict.fromkeys(self.config.engines, 0)
+        for lane in self.config.lanes:
+            if isinstance(lane, EngineLane):
+                total[lane.engine] += self._seen[lane.name].spilled
+        return total
+
     def cool(self, name: str, seconds: float, why: str) -> None:
         """Try this lane last for a while."""
         seen = self._seen[name]
@@ -92,6 +106,7 @@ class LaneLoad:
         for lane in self.config.lanes:
             if isinstance(lane, EngineLane) and lane.engine == engine:
                 self._seen[lane.name].ready = replicas > 0
+                self._seen[lane.name].replicas = replicas
                 self._seen[lane.name].note = note
 
     def _busy(self, lane: Lane) -> int:
@@ -105,13 +120,10 @@ class LaneLoad:
         if not isinstance(lane, EngineLane):
             return lane.max_in_flight
         engine = self.config.engines[lane.engine]
-        return (engine.max_ongoing_requests + engine.max_queued_requests) * max(
-            1, _replicas(engine.autoscaling)
-        )
-
-
-def _replicas(autoscaling: object) -> int:
-    return getattr(autoscaling, "min_replicas", 1)
+        at_first = engine.autoscaling.min_replicas if engine.autoscaling else 1
+        seen = self._seen[lane.name].replicas
+        replicas = at_first if seen is None else seen
+        return engine.max_ongoing_requests * max(1, replicas) + engine.max_queued_requests
 
 
 def _off(lane: Lane) -> str | None:
