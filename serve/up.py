@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ from serve.loopback import HOOK, LOOPBACK
 
 if TYPE_CHECKING:  # Serve reads the environment at import, and `running` sets it first
     from ray.serve import Deployment
+
+Engines = Callable[[], "Deployment"]
 
 FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 ALWAYS = {
@@ -58,11 +60,11 @@ def environment(*, proxy: str) -> dict[str, str]:
 
 @contextmanager
 def running(
-    config: Config, console: Console, *, proxy: str = "haproxy", engine: "Deployment | None" = None
+    config: Config, console: Console, *, proxy: str = "haproxy", engine: Engines | None = None
 ) -> Iterator[str]:
     """Run `config` on this machine for as long as the block lasts; yields the base URL.
 
-    `engine` answers in place of vLLM.
+    `engine` gives what answers in place of vLLM; it is called when Serve may be imported.
     Raises ConfigError when the port is taken or an engine lacks its packages or weights, RuntimeError when the
     graph does not come up.
     """
@@ -177,14 +179,14 @@ def _require_free(config: Config) -> None:
             ) from None
 
 
-def _deploy(config: Config, console: Console, engine: "Deployment | None") -> None:
+def _deploy(config: Config, console: Console, engine: Engines | None) -> None:
     from ray import serve
 
     from serve.app import graph
     from serve.engine import EngineDeployment
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    target = serve.RunTarget(target=graph(config, engine=engine or EngineDeployment), name=APP)
+    target = serve.RunTarget(target=graph(config, engine=engine() if engine else EngineDeployment), name=APP)
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}

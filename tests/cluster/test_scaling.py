@@ -112,18 +112,20 @@ def test_an_engine_that_nobody_asks_goes_back_to_sleep(scaled: Scaled) -> None:
 
 def test_a_confidential_request_wakes_it_too_and_never_goes_to_the_cloud(scaled: Scaled) -> None:
     lanes: list[str] = []
+    refusals: list[openai.InternalServerError] = []
 
     def answered() -> bool:
         try:
             lanes.append(lane_of(scaled, SECRET, model="local-sleepy"))
         except openai.InternalServerError as refused:
-            assert refused.status_code == 503
-            assert int(refused.response.headers["retry-after"]) > 0
+            refusals.append(refused)
         return bool(lanes)
 
     assert asleep(scaled)
     scaled.graph.wait_until(answered, 60, "the engine to wake for a confidential request")
     assert lanes == ["local-sleepy"]
+    assert {refused.status_code for refused in refusals} <= {503}
+    assert all(int(refused.response.headers["retry-after"]) > 0 for refused in refusals)
 
 
 def test_no_stream_is_cut_when_replicas_go(scaled: Scaled) -> None:

@@ -5,31 +5,37 @@ A process of its own, because Ray reads its settings when it is imported.
 """
 
 import json
-import os
 import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from serve import config
-from serve.up import APP, environment, running
+from serve.up import APP, running
+
+if TYPE_CHECKING:
+    from ray.serve import Deployment
 
 ENGINE = "Engine-"
 
 
 def main(path: str) -> None:
     """Run until SIGTERM."""
-    os.environ.update(environment(proxy="haproxy"))
-    from tests.support.stub_engine import StubDeployment
-
     stop = threading.Event()
-    with running(config.load(path), Console(stderr=True), engine=StubDeployment) as url:
+    with running(config.load(path), Console(stderr=True), engine=_stub) as url:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         print(url, flush=True)
         while not stop.wait(1):
             print(json.dumps({"at": time.time(), "engines": _replicas()}), flush=True)
+
+
+def _stub() -> "Deployment":
+    from tests.support.stub_engine import StubDeployment
+
+    return StubDeployment
 
 
 def _replicas() -> dict[str, dict[str, int]]:
