@@ -104,6 +104,8 @@ class Dispatcher:
         """The first usable answer along the chain. Raises NoLaneAvailable, LanesFailed or DeadlineExceeded."""
         attempts: list[Attempt] = []
         failures: list[LaneError] = []
+        if job.decision.spilled_from:
+            self._load.spill(job.decision.spilled_from)
         for name in job.decision.chain:
             if _now() >= job.deadline:
                 raise self._give_up(job, attempts, failures, late=True)

@@ -51,6 +51,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     excluded: tuple[Exclusion, ...]
     policy_version: str
+    spilled_from: str | None = None  # the lane that would have been first, were it not full or down
 
     @property
     def reason(self) -> str:
@@ -76,7 +77,8 @@ def decide(
         raise _nobody(wanted, shut_out, permit)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
     reasons = tuple(_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals))
-    return Decision(chain, permit, reasons, excluded, config.version)
+    spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
 
 
 def scout_matters(

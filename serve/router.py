@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serve import policy, schemas, wish
-from serve.config import Config, EngineLane
+from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
 from serve.lanes.base import LanePort
@@ -65,7 +65,6 @@ class Router:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
         deadline = asyncio.get_running_loop().time() + self.config.dispatch.deadline_s
         job = Job(decided.request, body_of(decided.request), decided.decision, decided.decision_id, deadline)
-        self._count_spill(decided.decision)
         try:
             answer = await self._dispatcher.run(job)
         except HttpError as error:
@@ -73,14 +72,6 @@ class Router:
             raise
         _record(decided, answer, None)
         return answer
-
-    def _count_spill(self, decision: Decision) -> None:
-        """An engine that is full or gone gets no call, so nothing else would tell that it was wanted."""
-        if decision.reason in ("overflow", "lane_down"):
-            engines = (self.config.lane(name) for name in decision.chain)
-            wanted = next((lane.name for lane in engines if isinstance(lane, EngineLane)), None)
-            if wanted is not None:
-                self.load.spill(wanted)
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:
