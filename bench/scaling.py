@@ -153,12 +153,12 @@ async def _measure(graph: StubGraph, rates: Sequence[float], seed: int) -> Run:
 
 
 def arrivals(rates: Sequence[float], random_: random.Random) -> Iterator[float]:
-    """Seconds at which requests arrive: a Poisson process whose rate changes every second."""
+    """Seconds at which requests arrive: evenly, each up to a third of the gap late; the rate is given by the second."""
+    due = 0.0
     for second, rate in enumerate(rates):
-        at = random_.expovariate(rate)
-        while at < 1:
-            yield second + at
-            at += random_.expovariate(rate)
+        while due < second + 1:
+            yield due + random_.random() / rate / 3
+            due += 1 / rate
 
 
 def samples(run: Run) -> list[dict[str, float]]:

@@ -24,7 +24,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     _replicas(panels[1], result["samples"])
     _under_way(panels[2], result["samples"])
     panels[2].set_xlabel("seconds")
-    panels[2].set_xlim(0, result["samples"][-1]["second"])
+    panels[2].set_xlim(0, sum(result["settings"][name] for name in ("before_s", "during_s", "after_s")) - 1)
     _mark_steps(panels, result["settings"])
     figure.suptitle(_title(result), x=0.01, ha="left", fontsize=10.5, color=INK)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,10 @@ def _load(axes: Any, result: Mapping[str, Any]) -> None:
         linewidth=1.2,
         label="offered",
     )
+    axes.set_ylim(0, one * settings["step"] * 1.45)
+    for at, load in ((0, 1), (up, settings["step"]), (down, 1)):
+        axes.annotate(f"load {load:g}x", (at, 0.96), xycoords=("data", "axes fraction"), xytext=(4, 0),
+                      textcoords="offset points", va="top", color=INK)  # fmt: skip
     axes.set_ylabel("requests a second\n(mean of 3 s)")
     axes.legend(loc="upper right", frameon=False)
 
@@ -65,7 +69,8 @@ def _replicas(axes: Any, samples: list[Mapping[str, float]]) -> None:
     axes.fill_between(seconds, 0, running, step="post", color=LOCAL, alpha=0.25)
     axes.step(seconds, running, where="post", color=LOCAL, linewidth=1.6, label="running")
     axes.set_ylabel("replicas")
-    axes.set_yticks(range(int(max(wanted)) + 2))
+    axes.set_yticks(range(int(max(wanted)) + 1))
+    axes.set_ylim(0, max(wanted) + 1.4)
     axes.legend(loc="upper right", frameon=False, ncols=2)
 
 
@@ -79,6 +84,7 @@ def _under_way(axes: Any, samples: list[Mapping[str, float]]) -> None:
     )
     axes.set_ylabel("requests under way")
     axes.set_ylim(bottom=0)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right", frameon=False, ncols=2)
 
 

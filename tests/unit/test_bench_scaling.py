@@ -57,8 +57,8 @@ def test_arrivals_follow_the_rates_and_repeat_with_the_seed() -> None:
     found = list(arrivals(rates, random.Random(7)))
     assert found == sorted(found) == list(arrivals(rates, random.Random(7)))
     early = sum(at < 400 for at in found)
-    assert early / 400 == pytest.approx(5, rel=0.1)
-    assert (len(found) - early) / 400 == pytest.approx(20, rel=0.1)
+    assert early / 400 == pytest.approx(5, rel=0.01)
+    assert (len(found) - early) / 400 == pytest.approx(20, rel=0.01)
 
 
 def test_a_mean_of_neighbours() -> None:
@@ -69,7 +69,14 @@ def test_a_mean_of_neighbours() -> None:
 def test_the_picture(tmp_path: Path, counts: tuple[int, ...]) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib belongs to the development environment")
     run = Run([arrival(0.5, 2, "local"), arrival(1.5, 2, "cloud")], replicas(*counts))
-    settings = {"before_s": 1, "during_s": 1, "step": 4, "service_s": 2, "target_ongoing_requests": 2.5}
+    settings = {
+        "before_s": 1,
+        "during_s": 1,
+        "after_s": 2,
+        "step": 4,
+        "service_s": 2,
+        "target_ongoing_requests": 2.5,
+    }
     result = {"settings": settings | {"policy": "queue"}, "summary": summary(run, 1), "samples": samples(run)}
     scaling_plot.draw(result, tmp_path / "run.svg")
     assert "replicas" in (tmp_path / "run.svg").read_text() or (tmp_path / "run.svg").stat().st_size > 10_000
