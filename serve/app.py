@@ -4,17 +4,21 @@ Imports neither vLLM nor torch: the driver only describes the graph.
 """
 
 import os
+import warnings
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
 from serve.cloud import CloudProxyDeployment
-from serve.config import Config, EngineConfig, HttpLane, ScoutConfig, load
+from serve.config import Autoscaling, Config, EngineAutoscaling, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
 from serve.ingress import RouterDeployment, engine_deployment
 from serve.scout import ScoutDeployment
+
+MEASURED_EVERY_S = 2.0
 
 
 class AppArgs(BaseModel):
@@ -37,9 +41,12 @@ def __getattr__(name: str) -> serve.Application:
     return build(AppArgs(config=os.environ.get("POINTSMAN_CONFIG", AppArgs().config)))
 
 
-def graph(config: Config) -> serve.Application:
-    """Router -> Scout, Engines, CloudProxy; a part that the configuration does not use is not deployed."""
-    engines = {name: _engine(name, engine) for name, engine in config.engines.items()}
+def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> serve.Application:
+    """Router -> Scout, Engines, CloudProxy; a part that the configuration does not use is not deployed.
+
+    `engine` is what answers for every engine of the configuration.
+    """
+    engines = {name: _engine(config, name, engine) for name in config.engines}
     scout = _scout(config.scout) if config.scout else None
     cloud = _cloud(config) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
     router = RouterDeployment.options(
@@ -52,30 +59,40 @@ def graph(config: Config) -> serve.Application:
     return router.bind(config, engines, scout, cloud)
 
 
-def _engine(name: str, config: EngineConfig) -> "serve.Application":
-    scaling = {"num_replicas": 1} if config.autoscaling is None else {"autoscaling_config": _scaling(config)}
-    return EngineDeployment.options(
+def _engine(config: Config, name: str, deployment: serve.Deployment) -> serve.Application:
+    engine = config.engines[name]
+    return deployment.options(
         name=engine_deployment(name),
-        max_ongoing_requests=config.max_ongoing_requests,
-        max_queued_requests=config.max_queued_requests,
-        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        max_ongoing_requests=engine.max_ongoing_requests,
+        max_queued_requests=engine.max_queued_requests,
+        # A replica that is let go finishes its answers: no answer takes longer than the deadline.
+        graceful_shutdown_timeout_s=config.dispatch.deadline_s + 10,
+        ray_actor_options={"num_cpus": engine.num_cpus, "num_gpus": engine.num_gpus},
         logging_config=_quiet(),
-        **scaling,
-    ).bind(config)
+        **_scaling(engine.autoscaling, 1),
+    ).bind(engine)
 
 
-def _scaling(config: EngineConfig) -> AutoscalingConfig:
-    assert config.autoscaling is not None
-    return AutoscalingConfig(**config.autoscaling.model_dump())
+def _scaling(scaling: Autoscaling | None, replicas: int) -> dict[str, Any]:
+    """Serve's options: bounds that it scales between, or a fixed number of `replicas`."""
+    if scaling is None:
+        return {"num_replicas": replicas}
+    options: dict[str, Any] = scaling.model_dump(exclude={"policy", "service_s"})
+    if isinstance(scaling, EngineAutoscaling) and scaling.policy == "queue_and_spill":
+        options["policy"] = AutoscalingPolicy(policy_function="serve.scaling:ByQueueAndSpill")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        # Ray 2.60 calls it deprecated for two environment variables that it does not read yet.
+        interval_s = min(MEASURED_EVERY_S, scaling.look_back_period_s / 2)
+        return {"autoscaling_config": AutoscalingConfig(metrics_interval_s=interval_s, **options)}
 
 
-def _scout(config: ScoutConfig) -> "serve.Application":
+def _scout(config: ScoutConfig) -> serve.Application:
     return ScoutDeployment.options(
-        num_replicas=config.replicas,
         max_ongoing_requests=config.max_ongoing_requests,
         max_queued_requests=config.max_queued_requests,
         ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
         logging_config=_quiet(),
+        **_scaling(config.autoscaling, config.replicas),
     ).bind(config)
 
 

@@ -174,6 +174,4 @@ def _cpu_environment(config: EngineConfig) -> dict[str, str]:
 
 
 # Serve learns from a health check that a replica is dead; until then the router waits for it in vain.
-EngineDeployment = serve.deployment(
-    health_check_period_s=2, health_check_timeout_s=60, graceful_shutdown_timeout_s=60
-)(Engine)
+EngineDeployment = serve.deployment(health_check_period_s=2, health_check_timeout_s=60)(Engine)

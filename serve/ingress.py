@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
-from serve import __version__, edge_body, explain
+from serve import __version__, edge_body, explain, scaling
 from serve.config import Config, EngineLane, HttpLane
 from serve.dispatch import Answer
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
+from serve.lanes.base import LanePort
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
+from serve.lanes.spilled import ServiceTimes, SpilledDemand, TimedLane
 from serve.policy import LaneState
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
@@ -197,14 +200,25 @@ class RouterIngress:
         cloud: DeploymentHandle[Any] | None,
     ) -> None:
         logging.getLogger("pointsman").setLevel(logging.INFO)
-        lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
+        scaled = {name: engine.autoscaling for name, engine in config.engines.items() if engine.autoscaling}
+        times = ServiceTimes({name: bounds.service_s for name, bounds in scaled.items()})
+        lanes = {lane.name: _lane(lane, _handle_of(lane, engines, cloud), times) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
         self._router = Router(config, judges, lanes, self._load)
-        self._watch = asyncio.get_running_loop().create_task(_watch(config, self._load, cloud))
+        windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
+        loop = asyncio.get_running_loop()
+        self._watch = loop.create_task(_watch(config, self._load, cloud))
+        self._tell = loop.create_task(_tell(self._load, SpilledDemand(windows_s, times)))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return http_app(self._router)
+
+
+def _lane(lane: EngineLane | HttpLane, handle: DeploymentHandle[Any], times: ServiceTimes) -> LanePort:
+    if isinstance(lane, EngineLane) and lane.engine in times.mean_s:
+        return TimedLane(HandleLane(handle), lane.engine, times)
+    return HandleLane(handle)
 
 
 def _handle_of(
@@ -238,6 +252,21 @@ async def _look(config: Config, load: LaneLoad) -> None:
         if (seen := deployments.get(engine_deployment(name))) is not None:
             replicas: dict[Any, int] = dict(seen.replica_states)
             load.engine(name, replicas.get("RUNNING", 0), f"engine {name} is {seen.status.value.lower()}")
+
+
+async def _tell(load: LaneLoad, demand: SpilledDemand) -> None:
+    """Let the autoscaler know what spilled past the engines: it sees only what reached them."""
+    me, told = serve.get_replica_context(), False
+    while True:
+        found = {engine_deployment(name): value for name, value in demand.count(load.spills()).items()}
+        if found or told:
+            raw = scaling.document(found, time.time())
+            try:
+                await asyncio.to_thread(scaling.write_document, me.app_name, me.replica_id.unique_id, raw)
+                told = bool(found)
+            except Exception as error:  # a missing store must not stop answers
+                log.warning("cannot tell the autoscaler what spilled: %s", type(error).__name__)
+        await asyncio.sleep(1)
 
 
 def engine_deployment(engine: str) -> str:

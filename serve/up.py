@@ -11,9 +11,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -25,6 +26,11 @@ from serve import haproxy
 from serve.config import Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
+
+if TYPE_CHECKING:  # Serve reads the environment at import, and `running` sets it first
+    from ray.serve import Deployment
+
+Engines = Callable[[], "Deployment"]
 
 FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 ALWAYS = {
@@ -53,14 +59,18 @@ def environment(*, proxy: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(config: Config, console: Console, *, proxy: str = "haproxy") -> Iterator[str]:
+def running(
+    config: Config, console: Console, *, proxy: str = "haproxy", engine: Engines | None = None
+) -> Iterator[str]:
     """Run `config` on this machine for as long as the block lasts; yields the base URL.
 
+    `engine` gives what answers in place of vLLM; it is called when Serve may be imported.
     Raises ConfigError when the port is taken or an engine lacks its packages or weights, RuntimeError when the
     graph does not come up.
     """
     _require_free(config)
-    _require_engines(config)
+    if engine is None:
+        _require_engines(config)
     for key, value in (environment(proxy=proxy) | _free_ports()).items():
         os.environ.setdefault(key, value)
     # Workers must find the very `serve` and `models` that run here, however this process found them.
@@ -71,7 +81,7 @@ def running(config: Config, console: Console, *, proxy: str = "haproxy") -> Iter
     try:
         with console.status("Starting Ray"):
             _start_ray(config)
-        _deploy(config, console)
+        _deploy(config, console, engine)
         yield f"http://{config.server.host}:{config.server.port}"
     finally:
         with console.status("Stopping"):
@@ -114,7 +124,7 @@ def _cpus(config: Config) -> int:
     engines = sum(
         e.num_cpus * (e.autoscaling.max_replicas if e.autoscaling else 1) for e in config.engines.values()
     )
-    return int(engines + (config.scout.num_cpus * config.scout.replicas if config.scout else 0)) + 2
+    return int(engines + (config.scout.num_cpus * config.scout.most_replicas if config.scout else 0)) + 2
 
 
 def _free_ports() -> dict[str, str]:
@@ -169,13 +179,14 @@ def _require_free(config: Config) -> None:
             ) from None
 
 
-def _deploy(config: Config, console: Console) -> None:
+def _deploy(config: Config, console: Console, engine: Engines | None) -> None:
     from ray import serve
 
     from serve.app import graph
+    from serve.engine import EngineDeployment
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    target = serve.RunTarget(target=graph(config), name=APP)
+    target = serve.RunTarget(target=graph(config, engine=engine() if engine else EngineDeployment), name=APP)
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}

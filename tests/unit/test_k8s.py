@@ -260,6 +260,6 @@ def test_everything_fits_on_one_gpu_at_full_scale(path: Path) -> None:
         copies = engine.autoscaling.max_replicas if engine.autoscaling else 1
         shares.append(engine.num_gpus * copies)
         memory.append(typing.cast(float, engine.vllm["gpu_memory_utilization"]) * copies)
-    scout = config.scout.num_gpus * config.scout.replicas if config.scout else 0
+    scout = config.scout.num_gpus * config.scout.most_replicas if config.scout else 0
     assert 0 < sum(shares) + scout <= 1
     assert sum(memory) + scout <= 1

@@ -1,0 +1,53 @@
+"""A whole Pointsman on stub engines: `python -m tests.support.stub_graph CONFIG`, until SIGTERM.
+
+Prints its URL, then once a second one JSON line: the state of every engine's replicas.
+A process of its own, because Ray reads its settings when it is imported.
+"""
+
+import json
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from serve import config
+from serve.up import APP, running
+
+if TYPE_CHECKING:
+    from ray.serve import Deployment
+
+ENGINE = "Engine-"
+
+
+def main(path: str) -> None:
+    """Run until SIGTERM."""
+    stop = threading.Event()
+    with running(config.load(path), Console(stderr=True), engine=_stub) as url:
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        print(url, flush=True)
+        while not stop.wait(1):
+            print(json.dumps({"at": time.time(), "engines": _replicas()}), flush=True)
+
+
+def _stub() -> "Deployment":
+    from tests.support.stub_engine import StubDeployment
+
+    return StubDeployment
+
+
+def _replicas() -> dict[str, dict[str, int]]:
+    from ray import serve
+
+    deployments = serve.status().applications[APP].deployments
+    return {
+        name.removeprefix(ENGINE): {str(state): count for state, count in seen.replica_states.items()}
+        for name, seen in deployments.items()
+        if name.startswith(ENGINE)
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
