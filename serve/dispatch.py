@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -33,7 +33,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
 log = logging.getLogger("pointsman.dispatch")
@@ -53,13 +53,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request on its way. `deadline` is a time of the event loop's clock."""
+    """One request on its way. `deadline` is a time of the event loop's clock; `spent` is told the tokens used."""
 
     request: ChatRequest
     body: bytes
     decision: Decision
     decision_id: str
     deadline: float
+    spent: Callable[[int], None] = lambda tokens: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Dispatcher:
         judged = verdict.judge(job.request, completion(name, document))
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault)
+        _tell(job, judged.answer.usage)
         attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
         if not job.request.stream:
             return Answer(name, (attempt,), whole=judged.answer)
@@ -178,12 +180,14 @@ class Dispatcher:
         async with aclosing(chunks):
             try:
                 for item in held:
+                    _tell(job, item.usage)
                     ended = ended or _finishes(item)
                     if item.choices or wants_usage:
                         yield item
                 while True:
                     idle = _until(job, self._config.dispatch.idle_s)
                     item = await self._within(name, idle, anext(chunks))
+                    _tell(job, item.usage)
                     ended = ended or _finishes(item)
                     if item.choices or wants_usage:
                         yield item
@@ -234,6 +238,11 @@ class Dispatcher:
         else:
             error = LanesFailed(f"Every permitted lane failed ({trail})", code=_code(failures))
         return error
+
+
+def _tell(job: Job, usage: Usage | None) -> None:
+    if usage is not None:
+        job.spent(usage.total_tokens)
 
 
 def _code(failures: list[LaneError]) -> str:
