@@ -13,8 +13,8 @@ import secrets
 SECRET_BYTES = 32
 ID_BYTES = 5
 _SHAPE = re.compile(r"pm-([0-9a-f]{10})-([A-Za-z0-9_-]{43})")
-# Compared when the id is unknown, so that this takes as long as a wrong secret.
-_NOBODY = hashlib.sha256(secrets.token_bytes(SECRET_BYTES)).hexdigest()
+# The digest of a secret that nobody was ever told.
+NOBODYS = hashlib.sha256(secrets.token_bytes(SECRET_BYTES)).hexdigest()
 
 
 def mint() -> tuple[str, str, str]:
@@ -34,7 +34,6 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def matches(secret: str, sha256: str | None) -> bool:
-    """Whether the secret has this digest, in the same time for any answer. None: the id is unknown."""
-    same = hmac.compare_digest(digest(secret), sha256 or _NOBODY)
-    return same and sha256 is not None
+def matches(secret: str, sha256: str) -> bool:
+    """Whether the secret has this digest, in the same time for any answer."""
+    return hmac.compare_digest(digest(secret), sha256)

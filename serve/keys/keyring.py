@@ -7,16 +7,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from serve.errors import KeysUnavailable, KeysUnreadable, Unauthorized
 from serve.keys import credential, file
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.keys.entry import KeyEntry, snapshot
-from serve.keys.rights import Key
+from serve.keys.rights import ANONYMOUS, Key
 
 log = logging.getLogger("pointsman.keys")
 
 FIRST_READ_S = 5.0
+_NOBODY = replace(ANONYMOUS, sha256=credential.NOBODYS)
 Read = Callable[[], list[KeyEntry]]
 
 
@@ -47,9 +49,9 @@ class Keyring:
         if parts is None:
             raise Unauthorized
         public, secret = parts
-        keys = await self._current()
-        key = keys.get(public)
-        if not credential.matches(secret, key.sha256 if key else None) or key is None:
+        # An unknown id takes the same path as a wrong secret, up to the same comparison.
+        key = (await self._current()).get(public, _NOBODY)
+        if not credential.matches(secret, key.sha256):
             raise Unauthorized
         if key.expires is not None and key.expires <= time.time():
             raise Unauthorized

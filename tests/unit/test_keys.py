@@ -58,19 +58,23 @@ def test_no_other_text_is_a_key(text: str) -> None:
     assert credential.split(f"pm-0123456789-{text}") is None or len(text) == 43
 
 
-def test_an_unknown_id_costs_the_same_comparison_as_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_id_takes_the_same_comparison_as_a_wrong_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry, key), (_, other) = made(), made()
+    write(tmp_path / "k.yaml", entry)
+    keys = ring(tmp_path / "k.yaml")
     compared = []
     real = hmac.compare_digest
 
     def spy(one: str, other: str) -> bool:
-        compared.append((len(one), len(other)))
+        compared.append((one, len(other)))
         return real(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", spy)
-    assert credential.matches("right", credential.digest("right")) is True
-    assert credential.matches("wrong", credential.digest("right")) is False
-    assert credential.matches("wrong", None) is False
-    assert compared == [(64, 64)] * 3
+    wrong = key[:-43] + other[-43:]
+    assert [await refused(keys, each) for each in (key, wrong, other)] == [False, True, True]
+    assert compared == [(credential.digest(each[-43:]), 64) for each in (key, wrong, other)]
 
 
 # --- at rest ---------------------------------------------------------------------------------------------------
