@@ -76,7 +76,7 @@ class Router:
             visit.settle,
         )
         try:
-            visit.reserve(context.input_tokens + context.output_tokens)
+            visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
             answer = await self._dispatcher.run(job)
         except HttpError as error:
             visit.settle(0)

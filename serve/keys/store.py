@@ -63,7 +63,7 @@ class KeyStore:
 
     def entries(self) -> list[KeyEntry]:
         """Every usable entry, oldest first; none while no key was ever created. Raises KeysUnreadable."""
-        if not self.path.exists():
+        if not self._exists():
             return []
         with self._reading() as connection:
             rows = connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.id)).mappings().all()
@@ -108,6 +108,12 @@ class KeyStore:
             if who in (entry.id, entry.name) and entry.retired_at is None:
                 return entry
         raise UnknownKey(f"No current key has the name or id {who!r}: see `pointsman keys list`")
+
+    def _exists(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError as error:
+            raise KeysUnreadable(f"{self.path}: {error.strerror or 'cannot be read'}") from error
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

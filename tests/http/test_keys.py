@@ -298,6 +298,12 @@ def test_a_request_that_failed_gives_its_tokens_back(scene: Start, desk: Desk) -
     assert remaining(s.url, key) == 3000
 
 
+def test_several_answers_are_reserved_several_times(scene: Start, desk: Desk) -> None:
+    s, key = scene(keys=desk.section), desk.key(tokens_per_minute=3000)
+    assert post(s.url, key, CHAT | {"max_tokens": 800, "n": 4}).status_code == 429
+    assert post(s.url, key, CHAT | {"max_tokens": 800, "n": 3}).status_code == 200
+
+
 def test_what_never_fits_is_tried_once_by_the_sdk(scene: Start, desk: Desk) -> None:
     s, key = scene(keys=desk.section), desk.key(tokens_per_minute=100, requests_per_minute=100)
     client = openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=3)

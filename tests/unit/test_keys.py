@@ -187,6 +187,12 @@ def test_a_database_that_is_none_is_said_so(store: KeyStore) -> None:
         store.add(made()[0])
 
 
+def test_a_place_that_cannot_even_be_looked_into_is_said_so(tmp_path: Path) -> None:
+    # Root may look into everything, but no file system has names this long.
+    with pytest.raises(KeysUnreadable, match="name too long"):
+        KeyStore(f"sqlite:///{tmp_path}/{'x' * 300}/keys.db").entries()
+
+
 # --- entries ---------------------------------------------------------------------------------------------------
 
 
