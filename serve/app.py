@@ -5,6 +5,7 @@ Imports neither vLLM nor torch: the driver only describes the graph.
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ from serve.cloud import CloudProxyDeployment
 from serve.config import Autoscaling, Config, EngineAutoscaling, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
 from serve.ingress import RouterDeployment, engine_deployment
+from serve.keys.config import KeysConfig
 from serve.scout import ScoutDeployment
 
 MEASURED_EVERY_S = 2.0
@@ -27,11 +29,22 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str = Field("configs/cpu.yaml", description="path of the Pointsman configuration")
+    keys_file: Path | None = Field(None, description="keys.file of the configuration, from outside of it")
 
 
 def build(args: AppArgs) -> serve.Application:
-    """The graph for `args.config`. Raises ConfigError that names file and field."""
-    return graph(load(args.config))
+    """The graph for `args.config`. Raises ConfigError that names file and field.
+
+    Keys are required, whatever the file says: Serve's own commands and KubeRay choose the address that is listened
+    on, and with HAProxy that is every interface unless they say otherwise. `pointsman up` listens where it should.
+    """
+    config = load(args.config)
+    source = {"file": args.keys_file, "url": None} if args.keys_file else {}
+    return graph(config.model_copy(update={"keys": _required(config.keys, source)}))
+
+
+def _required(keys: KeysConfig, source: dict[str, Path | None]) -> KeysConfig:
+    return KeysConfig.model_validate(keys.model_dump() | source | {"mode": "required"})
 
 
 def __getattr__(name: str) -> serve.Application:

@@ -6,7 +6,7 @@ Knows time-outs and verdicts. Does not know what follows a failure.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,7 +25,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
 log = logging.getLogger("pointsman.dispatch")
@@ -48,13 +48,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request on its way. `deadline` is a time of the event loop's clock."""
+    """One request on its way. `deadline` is a time of the event loop's clock; `spent` is told the tokens used."""
 
     request: ChatRequest
     body: bytes
     decision: Decision
     decision_id: str
     deadline: float
+    spent: Callable[[int], None] = lambda tokens: None
 
     @property
     def streams(self) -> bool:
@@ -125,6 +126,7 @@ class Asker:
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault)
         usage = judged.answer.usage
+        _tell(job, usage)
         work = _work(job.body, usage.completion_tokens if usage else 0)
         self._load.well(name, False, now() - started, work)
         attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
@@ -184,12 +186,14 @@ class Asker:
         async with aclosing(chunks):
             try:
                 for item in held:
+                    _tell(job, item.usage)
                     ended = ended or _finishes(item)
                     if item.choices or wants_usage:
                         yield item
                 while True:
                     idle = job.left(self._config.dispatch.idle_s)
                     item = await _within(name, idle, anext(chunks))
+                    _tell(job, item.usage)
                     ended = ended or _finishes(item)
                     if item.choices or wants_usage:
                         yield item
@@ -205,6 +209,11 @@ class Asker:
     def _note(self, name: str, error: LaneError) -> None:
         log.info("lane %s: %s (%s)", name, error.outcome, error.message)
         self._load.failed(name, error)
+
+
+def _tell(job: Job, usage: Usage | None) -> None:
+    if usage is not None:
+        job.spent(usage.total_tokens)
 
 
 async def _within(name: str, seconds: float, work: Awaitable[T]) -> T:

@@ -6,6 +6,7 @@ Talks to people: every failure says what was wrong, where, and what to do.
 import asyncio
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +19,11 @@ from rich.console import Console
 from models.cli import app as models_app
 from serve.config import Config, load
 from serve.errors import ConfigError, HttpError
+from serve.keys.cli import app as keys_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models_app, name="models", help="The weights Pointsman runs: fetch, verify, list.")
+app.add_typer(keys_app, name="keys", help="Who may call: create, list, revoke, rotate.")
 out, err = Console(), Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The Pointsman configuration.")]
@@ -88,11 +91,11 @@ def ask(
     config: ConfigOption = DEFAULT,
     url: UrlOption = None,
 ) -> None:
-    """Ask the running Pointsman and stream the answer."""
+    """Ask the running Pointsman and stream the answer. Where it wants a key: POINTSMAN_API_KEY."""
     base = url or _address(_load(config))
     client = openai.OpenAI(
         base_url=f"{base}/v1",
-        api_key="local",
+        api_key=_key(),
         max_retries=0,
         http_client=httpx2.Client(trust_env=False, timeout=600),
     )
@@ -153,12 +156,19 @@ def _address(config: Config) -> str:
     return f"http://{config.server.host}:{config.server.port}"
 
 
+def _key() -> str:
+    """The caller's key; in open mode any word will do."""
+    return os.environ.get("POINTSMAN_API_KEY") or "none"
+
+
 def _decide(config: Config, url: str | None, body: bytes) -> tuple[dict[str, object], bool]:
     base = url or _address(config)
     try:
         with httpx2.Client(trust_env=False, timeout=10) as client:
             answer = client.post(
-                f"{base}/v1/route", content=body, headers={"content-type": "application/json"}
+                f"{base}/v1/route",
+                content=body,
+                headers={"content-type": "application/json", "authorization": f"Bearer {_key()}"},
             )
         decision: dict[str, object] = answer.json()
     except (httpx2.HTTPError, ValueError):
@@ -176,13 +186,14 @@ def _decide(config: Config, url: str | None, body: bytes) -> tuple[dict[str, obj
 def _offline(config: Config, body: bytes) -> dict[str, object]:
     from models.scout.prescout import PreScout
     from serve.explain import as_json
+    from serve.keys.limiter import Visit
     from serve.lanes.load import LaneLoad
     from serve.router import Router
     from serve.signals.gather import Judges
 
     router = Router(config, Judges(PreScout.load(), None), {}, LaneLoad(config))
     try:
-        return dict(as_json(asyncio.run(router.decide(body, {}))))
+        return dict(as_json(asyncio.run(router.decide(body, {}, Visit.anonymous()))))
     except HttpError as error:
         raise _fail(error.message) from None
 

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from serve.errors import ConfigError
+from serve.keys.config import KeysConfig, LimitsConfig
 from serve.request import Capability
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
 
@@ -353,6 +354,8 @@ class Config(Strict):
 
     profile: Literal["core", "cpu", "gpu"] = Field("core", description="which packages `make run` installs")
     server: ServerConfig = ServerConfig()
+    keys: KeysConfig = KeysConfig()
+    limits: LimitsConfig = LimitsConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()
@@ -371,6 +374,15 @@ class Config(Strict):
         for rule in self.policy.rules:
             if unknown := [name for name in rule.prefer if name not in names]:
                 raise ValueError(f"policy.rules.{rule.name}.prefer: no lane is called {unknown[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _open_only_on_loopback(self) -> "Config":
+        if self.keys.mode == "open" and not _is_loopback(self.server.host):
+            raise ValueError(
+                f"keys.mode: open lets everybody in, so server.host must be a loopback address, "
+                f"not {self.server.host!r}: use keys.mode: required"
+            )
         return self
 
     @model_validator(mode="after")

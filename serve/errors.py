@@ -2,11 +2,14 @@
 
 PointsmanError
 ├── ConfigError                       refused at start, never seen by a client
+├── KeyStoreError                     keys on disk: KeysUnreadable · UnknownKey · KeyNameTaken
 ├── ClientError                       the request's own fault
 │   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
+│   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429
 │   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
 ├── NoLaneAvailable 503               nobody permitted can answer now
+├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied
@@ -28,6 +31,22 @@ class ConfigError(PointsmanError):
     """The configuration is wrong; the message names file, field and fault."""
 
 
+class KeyStoreError(PointsmanError):
+    """A key could not be read, found or kept; the message says where and why."""
+
+
+class KeysUnreadable(KeyStoreError):
+    """The database or file of keys cannot be used."""
+
+
+class UnknownKey(KeyStoreError):
+    """Nobody has this name or id."""
+
+
+class KeyNameTaken(KeyStoreError):
+    """Another key that works has this name."""
+
+
 class HttpError(PointsmanError):
     """An error with an HTTP answer in OpenAI's shape."""
 
@@ -41,6 +60,7 @@ class HttpError(PointsmanError):
         self.param = param
         self.code = code or type(self).code
         self.retry_after_s: int | None = None
+        self.headers: dict[str, str] = {}
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """OpenAI's error body."""
@@ -120,6 +140,53 @@ class UnsupportedMedia(ClientError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class Unauthorized(ClientError):
+    """No key, or none that works. The same words for every cause: they must not say which."""
+
+    status = 401
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Incorrect or missing API key: send `Authorization: Bearer pm-...`, made by `pointsman keys create`"
+        )
+        self.headers = {"www-authenticate": "Bearer"}
+
+
+class KeyForbids(ClientError):
+    """The key is good, but its rights do not reach as far as the request."""
+
+    status = 403
+    kind = "permission_error"
+    code = "key_forbids"
+
+
+class RateLimited(ClientError):
+    """The key has used what it may use; `retry_after_s` says when there is room, None that there never is."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int | None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        if retry_after_s is None:
+            self.headers = {"x-should-retry": "false"}  # the SDKs would try a 429 again
+
+
+class KeysUnavailable(HttpError):
+    """The keys cannot be read, so nobody can be let in."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "keys_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The keys cannot be read just now; the log says why")
+        self.retry_after_s = 2
 
 
 class NoLaneAvailable(HttpError):

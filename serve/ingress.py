@@ -21,6 +21,8 @@ from serve import __version__, edge_body, explain, scaling
 from serve.config import Config, EngineLane, HttpLane
 from serve.dispatch import Answer
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
+from serve.keys.door import Door
+from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
@@ -46,6 +48,8 @@ def http_app(router: Router) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_exception_handler(HTTPException, _no_such_route)
+    config = router.config
+    app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
     return app
 
 
@@ -57,7 +61,7 @@ class _Edge:
 
     async def chat(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
-        decided = await self._router.decide(body, _wishes(request))
+        decided = await self._router.decide(body, _wishes(request), _visit(request))
         try:
             answer = await self._router.answer(decided)
         except HttpError as error:
@@ -69,10 +73,13 @@ class _Edge:
 
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
-        return JSONResponse(explain.as_json(await self._router.decide(body, _wishes(request))))
+        return JSONResponse(
+            explain.as_json(await self._router.decide(body, _wishes(request), _visit(request)))
+        )
 
     async def models(self, request: Request) -> Response:
-        lanes = self._router.config.lanes
+        rights = _visit(request).rights
+        lanes = [lane for lane in self._router.config.lanes if rights.overrides and rights.may_use(lane.name)]
         names = ["auto", *(lane.name for lane in lanes)]
         names += [f"cloud/{lane.model}" for lane in lanes if isinstance(lane, HttpLane)]
         data = [
@@ -101,8 +108,14 @@ class _Edge:
             "status": "ready" if ready else "unavailable",
             "lanes": lanes,
             "policy_version": config.version,
+            "keys": config.keys.mode,
         }
         return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _visit(request: Request) -> Visit:
+    visit: Visit = request.state.visit  # the Door's: without it no route is reached
+    return visit
 
 
 def _wishes(request: Request) -> dict[str, str]:
@@ -134,7 +147,9 @@ def _guarded(handler: Handler) -> Handler:
 
 def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
     more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-    return JSONResponse(error.body(), status_code=error.status, headers=(headers or {}) | more)
+    return JSONResponse(
+        error.body(), status_code=error.status, headers=(headers or {}) | more | error.headers
+    )
 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from serve.config import Config, Lane, Rule, When
 from serve.egress import Permit
-from serve.errors import EgressDenied, NoLaneAble, NoLaneAvailable
+from serve.errors import EgressDenied, KeyForbids, NoLaneAble, NoLaneAvailable
 from serve.request import RequestView
 from serve.signals import task
 from serve.signals.readings import Sensitivity, Signals, TaskReading, TaskType
@@ -35,7 +35,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A lane that may not answer, and why: `class`, `context`, `off` or `cannot:<capability>`."""
+    """A lane that may not answer, and why: `class`, `key`, `context`, `off` or `cannot:<capability>`."""
 
     lane: str
     code: str
@@ -64,11 +64,11 @@ def decide(
 ) -> Decision:
     """The decision for one request.
 
-    Raises EgressDenied, NoLaneAble or NoLaneAvailable when nobody may, can or could answer.
+    Raises EgressDenied, KeyForbids, NoLaneAble or NoLaneAvailable when nobody may, can or could answer.
     """
     level = max(signals.sensitivity.level, wish.at_least)
     permit = Permit(level, config.policy.permits(level))
-    excluded = tuple(_exclusions(signals, view, permit, states, config))
+    excluded = tuple(_exclusions(signals, view, wish, permit, states, config))
     shut_out = {item.lane: item for item in excluded}
     rule = next(rule for rule in config.policy.rules if _holds(rule.when, signals, view))
     wanted = _order(rule, wish, config)
@@ -142,7 +142,12 @@ def _matches(preference: Preference | None, lane: Lane) -> bool:
 
 
 def _exclusions(
-    signals: Signals, view: RequestView, permit: Permit, states: Mapping[str, LaneState], config: Config
+    signals: Signals,
+    view: RequestView,
+    wish: Wish,
+    permit: Permit,
+    states: Mapping[str, LaneState],
+    config: Config,
 ) -> Iterator[Exclusion]:
     tokens = signals.context.input_tokens + (view.output_tokens or 0)
     for lane in config.lanes:
@@ -150,6 +155,8 @@ def _exclusions(
         if lane.location not in permit.locations:
             text = f"{permit.level.label} data may not go to {lane.location}"
             yield Exclusion(lane.name, "class", text)
+        elif wish.lanes is not None and lane.name not in wish.lanes:
+            yield Exclusion(lane.name, "key", "the key may not use it")
         elif tokens > lane.context:
             yield Exclusion(lane.name, "context", f"needs {tokens:,} tokens, holds {lane.context:,}")
         elif missing:
@@ -164,10 +171,10 @@ def _off(lane: Lane) -> str:
 
 def _nobody(
     wanted: list[str], shut_out: Mapping[str, Exclusion], permit: Permit
-) -> EgressDenied | NoLaneAble | NoLaneAvailable:
+) -> EgressDenied | KeyForbids | NoLaneAble | NoLaneAvailable:
     why = "; ".join(f"{name}: {shut_out[name].text}" for name in wanted)
     codes = {shut_out[name].code for name in wanted}
-    unable = codes - {"class", "off"}
+    unable = codes - {"class", "key", "off"}
     if unable == {"context"}:
         message = f"The request is too long for every lane it may use ({why})"
         return NoLaneAble(message, code="context_length_exceeded")
@@ -177,6 +184,8 @@ def _nobody(
         return EgressDenied(
             f"The request is {permit.level.label} and no lane it may use can answer it ({why})"
         )
+    if "key" in codes:
+        return KeyForbids(f"No lane that this key may use can answer this request ({why})")
     return NoLaneAble(f"No lane can answer this request ({why})")
 
 

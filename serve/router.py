@@ -15,6 +15,7 @@ from serve import policy, schemas, wish
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
+from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
@@ -36,6 +37,7 @@ class Decided:
     signals: Signals
     decision: Decision
     started: float
+    visit: Visit
 
 
 class Router:
@@ -46,10 +48,10 @@ class Router:
         self._judges = judges
         self._dispatcher = Dispatcher(lanes, load, config)
 
-    async def decide(self, body: bytes, headers: Mapping[str, str]) -> Decided:
+    async def decide(self, body: bytes, headers: Mapping[str, str], visit: Visit) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
         started = time.monotonic()
-        request, wanted = wish.read(parse(body), headers, self.config)
+        request, wanted = wish.read(parse(body), headers, self.config, visit.rights)
         schemas.check(request)
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))
@@ -59,15 +61,25 @@ class Router:
 
         signals = await gather(view, self._judges, self.config.signals, matters)
         decision = policy.decide(signals, view, wanted, states, self.config)
-        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started)
+        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started, visit)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
         deadline = asyncio.get_running_loop().time() + self.config.dispatch.deadline_s
-        job = Job(decided.request, body_of(decided.request), decided.decision, decided.decision_id, deadline)
+        context, visit = decided.signals.context, decided.visit
+        job = Job(
+            decided.request,
+            body_of(decided.request),
+            decided.decision,
+            decided.decision_id,
+            deadline,
+            visit.settle,
+        )
         try:
+            visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
             answer = await self._dispatcher.run(job)
         except HttpError as error:
+            visit.settle(0)
             _record(decided, None, error)
             raise
         _record(decided, answer, None)
@@ -79,6 +91,8 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
     signals, decision = decided.signals, decided.decision
     line = {
         "decision_id": decided.decision_id,
+        "key": decided.visit.key.id,
+        "key_name": decided.visit.key.name,
         "lane": answer.lane if answer else None,
         "reason": decision.reason,
         "error": error.code if error else None,

@@ -229,9 +229,17 @@ def describe(config: Config, url: str, console: Console) -> None:
     console.print(table)
     if not any(lane.location in ("eu", "global") and not lane.off_because for lane in _remote(config)):
         console.print("\nNo cloud lane is on: Pointsman is sovereign and answers with local models only.")
-    console.print("\nTry it (the address is an OpenAI base URL; any key will do):\n")
+    is_open = config.keys.mode == "open"
+    if is_open:
+        console.print(
+            "\n[bold red]OPEN: no key is asked for.[/] Every process on this machine may call and spend."
+        )
+        console.print("To ask for keys set `keys.mode: required` (docs/keys.md).")
+    else:
+        console.print("\nKeys are required: `pointsman keys create --name NAME` makes one.")
+    console.print("\nTry it (the address is an OpenAI base URL):\n")
     # Not through rich: a line that is wrapped cannot be pasted.
-    print(_curl(url), flush=True)
+    print(_curl(url, "" if is_open else ' -H "authorization: Bearer $POINTSMAN_API_KEY"'), flush=True)
     console.print("\nCtrl-C stops it.")
 
 
@@ -239,6 +247,6 @@ def _remote(config: Config) -> list[HttpLane]:
     return [lane for lane in config.lanes if isinstance(lane, HttpLane)]
 
 
-def _curl(url: str) -> str:
+def _curl(url: str, key: str) -> str:
     body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
-    return f"curl -si {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+    return f"curl -si {url}/v1/chat/completions -H 'content-type: application/json'{key} -d '{body}'"

@@ -1,7 +1,8 @@
 """What the client explicitly wishes: a pinned lane, a tier, a stricter class.
 
 Reads the model name, `x-pointsman-*` headers and a prefix at byte 0 of the last user message.
-Does not decide: the policy may refuse a wish, and no wish lowers a detected class.
+Does not decide: the policy may refuse a wish, and no wish lowers a detected class. What the caller's key does
+not allow is no wish: a prefix is plain text then, and a lane by name is refused.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from serve.config import Config, HttpLane
-from serve.errors import InvalidRequest, UnknownModel
+from serve.errors import InvalidRequest, KeyForbids, UnknownModel
+from serve.keys.rights import Rights
 from serve.signals.readings import Sensitivity
 from serve.wire.openai_chat import ChatRequest, TextPart, UserMessage
 
@@ -24,20 +26,30 @@ PREFIXES: Mapping[str, Preference] = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class."""
+    """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class.
+
+    lanes: those the key may use, None for all.
+    """
 
     pin: str | None = None
     prefer: Preference | None = None
     at_least: Sensitivity = Sensitivity.PUBLIC
+    lanes: frozenset[str] | None = None
 
 
-def read(request: ChatRequest, headers: Mapping[str, str], config: Config) -> tuple[ChatRequest, Wish]:
+def read(
+    request: ChatRequest, headers: Mapping[str, str], config: Config, rights: Rights
+) -> tuple[ChatRequest, Wish]:
     """The wish, and the request without the prefix that expressed it.
 
-    Raises UnknownModel for a model nobody configured, InvalidRequest for a header that means nothing.
+    Raises UnknownModel for a model nobody configured, InvalidRequest for a header that means nothing, KeyForbids
+    for a lane by name when the key may not choose.
     """
-    wish = Wish(pin=_pin(request.model, config), at_least=_class(headers.get("x-pointsman-sensitivity")))
-    if not config.policy.overrides:
+    at_least = max(rights.floor, _class(headers.get("x-pointsman-sensitivity")))
+    wish = Wish(pin=_pin(request.model, config), at_least=at_least, lanes=rights.lanes)
+    if wish.pin and not rights.overrides:
+        raise KeyForbids("This key may not choose a lane: send the model auto", param="model")
+    if not (config.policy.overrides and rights.overrides):
         return request, wish
     if header := headers.get("x-pointsman-prefer"):
         return request, replace(wish, prefer=_preference(header))

@@ -55,7 +55,7 @@ def config(local: str, cloud: str, *, models: dict[str, str] | None = None, **ch
         _rule("complex", cloud_first, difficulty=["complex"], confidence_at_least=0.6),
         _rule("local_first", ["local-general", *cloud_first]),
     ]
-    raw = {"lanes": lanes, "policy": {"rules": rules}} | changes
+    raw = {"lanes": lanes, "policy": {"rules": rules}, "keys": {"mode": "open"}} | changes
     return Config.model_validate(raw)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from serve import wish
 from serve.config import Config
 from serve.errors import InvalidRequest, UnknownModel
+from serve.keys.rights import Rights
 from serve.signals.readings import Sensitivity
 from serve.wire.openai_chat import ChatRequest, parse
 from serve.wish import PREFIXES, Wish
@@ -40,7 +41,7 @@ def says(content: Any, role: str = "user") -> dict[str, Any]:
 def read(
     request: ChatRequest, headers: Mapping[str, str] = NO_HEADERS, **policy: Any
 ) -> tuple[ChatRequest, Wish]:
-    return wish.read(request, headers, config(**policy))
+    return wish.read(request, headers, config(**policy), Rights())
 
 
 def last(request: ChatRequest) -> Any:

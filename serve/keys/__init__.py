@@ -1,0 +1,1 @@
+"""Keys: who may call Pointsman, with which rights, and how much."""
