@@ -7,7 +7,7 @@ import os
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from serve.cloud import CloudProxyDeployment
@@ -46,6 +46,7 @@ def graph(config: Config) -> serve.Application:
         num_replicas=config.server.router_replicas,
         max_ongoing_requests=config.server.max_ongoing_requests,
         max_queued_requests=config.server.max_queued_requests,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options={"num_cpus": 0.2},
         logging_config=_quiet(),
     )

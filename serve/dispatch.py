@@ -154,7 +154,7 @@ class Dispatcher:
         held: list[ChatChunk] = []
         patience = self._patience(job, name, self._config.dispatch.first_token_s)
         try:
-            await self._within(name, patience, _until_content(name, chunks, held))
+            await self._within(name, patience, _until_content(name, chunks, held, bool(job.request.stop)))
         except BaseException:
             await chunks.aclose()
             raise
@@ -245,10 +245,13 @@ def _held_back(request: ChatRequest) -> bool:
     return request.structured or bool(request.tools and request.tool_choice != "none")
 
 
-async def _until_content(name: str, chunks: AsyncGenerator[ChatChunk, None], held: list[ChatChunk]) -> None:
+async def _until_content(
+    name: str, chunks: AsyncGenerator[ChatChunk, None], held: list[ChatChunk], stops: bool
+) -> None:
+    """`stops`: the client's own stop may have cut everything."""
     async for item in chunks:
         held.append(item)
-        if item.says_something or _cut_short(item):
+        if item.says_something or _cut_short(item) or (stops and _finishes(item)):
             return
         if _finishes(item):
             break

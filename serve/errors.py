@@ -3,7 +3,7 @@
 PointsmanError
 ├── ConfigError                       refused at start, never seen by a client
 ├── ClientError                       the request's own fault
-│   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415
+│   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415 · HeadersTooLarge 431
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
 │   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
 ├── NoLaneAvailable 503               nobody permitted can answer now
@@ -111,6 +111,13 @@ class BodyTooLarge(ClientError):
 
     status = 413
     code = "body_too_large"
+
+
+class HeadersTooLarge(ClientError):
+    """Too many headers, or too many bytes of them."""
+
+    status = 431
+    code = "headers_too_large"
 
 
 class UnsupportedMedia(ClientError):

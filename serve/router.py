@@ -49,7 +49,7 @@ class Router:
     async def decide(self, body: bytes, headers: Mapping[str, str]) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
         started = time.monotonic()
-        request, wanted = wish.read(parse(body), headers, self.config)
+        request, wanted = wish.read(parse(body, self.config.server.bounds), headers, self.config)
         schemas.check(request)
         view = view_of(request)
         states = self.load.states()
