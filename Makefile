@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup models lint lock clean python
+.PHONY: help run test test-nightly setup models lint lock clean python
 
 run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFIG=configs/cpu.yaml
 	@$(VENV)/pointsman models fetch --config $(CONFIG)
@@ -24,6 +24,9 @@ test: python ## Lint, type-check and run all tests, or some: make test T=tests/u
 	@$(VENV)/mypy
 	@$(VENV)/pointsman models fetch
 	@exec $(VENV)/python -m pytest -q $(T)
+
+test-nightly: export POINTSMAN_NIGHTLY=1
+test-nightly: test ## The tests with their long loops: POINTSMAN_NIGHTLY=1
 
 setup: python ## Only install: by CONFIG, or PROFILE=core|cpu|gpu; DEV=1 adds the test tools
 	@$(PYTHON) $(INSTALL) $(SETUP)
@@ -45,7 +48,7 @@ clean: ## Remove .venv and tool caches; the model cache stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from serve.cloud import CloudProxyDeployment
@@ -66,6 +66,7 @@ def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> ser
         num_replicas=config.server.router_replicas,
         max_ongoing_requests=config.server.max_ongoing_requests,
         max_queued_requests=config.server.max_queued_requests,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options={"num_cpus": 0.2},
         logging_config=_quiet(),
     )

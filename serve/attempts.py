@@ -142,7 +142,7 @@ class Asker:
         try:
             await self._taken(name, pieces, job.left(take_s))
             started, patience = now(), job.left(self._config.dispatch.first_token_s)
-            await _within(name, patience, _until_content(name, chunks, held))
+            await _within(name, patience, _until_content(name, chunks, held, bool(job.request.stop)))
         except BaseException:
             await chunks.aclose()
             await pieces.aclose()
@@ -239,10 +239,13 @@ async def _chunks(name: str, pieces: AsyncGenerator[Piece, None]) -> AsyncGenera
                 yield chunk(name, document)
 
 
-async def _until_content(name: str, chunks: AsyncIterator[ChatChunk], held: list[ChatChunk]) -> None:
+async def _until_content(
+    name: str, chunks: AsyncIterator[ChatChunk], held: list[ChatChunk], stops: bool
+) -> None:
+    """`stops`: the client's own stop may have cut everything."""
     async for item in chunks:
         held.append(item)
-        if item.says_something or _cut_short(item):
+        if item.says_something or _cut_short(item) or (stops and _finishes(item)):
             return
         if _finishes(item):
             break

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.request import Capability
@@ -68,9 +69,22 @@ class ServerConfig(Strict):
     port: int = Field(8000, ge=1, le=65535)
     max_body_bytes: int = Field(8 << 20, ge=1024, description="larger bodies are refused with 413")
     body_timeout_s: float = Field(30, gt=0, description="a body that takes longer is refused with 408")
+    max_depth: int = Field(
+        100, ge=8, le=190, description="levels of nesting; deeper bodies are refused with 400"
+    )
+    max_values: int = Field(250_000, ge=64, description="JSON values of one body; more are refused with 400")
+    max_messages: int = Field(10_000, ge=1, description="more are refused with 400")
+    max_parts: int = Field(
+        10_000, ge=1, description="content parts of all messages; more are refused with 400"
+    )
     router_replicas: int = Field(1, ge=1)
     max_ongoing_requests: int = Field(512, ge=1)
     max_queued_requests: int = Field(256, ge=1)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the parser refuses."""
+        return Bounds(self.max_depth, self.max_values, self.max_messages, self.max_parts)
 
 
 class Autoscaling(Strict):
@@ -182,6 +196,13 @@ class EngineLane(Strict):
     tier: Literal[1, 2, 3] = 1
     context: int = Field(gt=0, description="tokens, input and output together")
     capabilities: frozenset[Capability] = frozenset({"tools", "json_schema", "logprobs", "n"})
+
+    @field_validator("capabilities")
+    @classmethod
+    def _text_only(cls, value: frozenset[Capability]) -> frozenset[Capability]:
+        if media := value & {"vision", "audio"}:
+            raise ValueError(f"engines take text only: {min(media)} is for lanes of kind openai or anthropic")
+        return value
 
 
 class HttpLane(Strict):

@@ -1,11 +1,25 @@
-"""Read a request body within limits of size, time and kind, before anything is parsed."""
+"""Read a request's headers and body within limits of size, time and kind, before anything is parsed."""
 
 import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
 from serve.config import ServerConfig
-from serve.errors import BodyTimeout, BodyTooLarge, InvalidRequest, UnsupportedMedia
+from serve.errors import BodyTimeout, BodyTooLarge, HeadersTooLarge, InvalidRequest, UnsupportedMedia
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+
+
+def check_headers(request: Request) -> None:
+    """Raise HeadersTooLarge. uvicorn has no such limit, and Serve's own proxy none either."""
+    headers = request.headers.raw
+    if len(headers) > MAX_HEADERS:
+        raise HeadersTooLarge(f"A request may have at most {MAX_HEADERS} headers")
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+        raise HeadersTooLarge(
+            f"The headers of a request may have at most {MAX_HEADER_BYTES:,} bytes together"
+        )
 
 
 async def read(request: Request, limits: ServerConfig) -> bytes:

@@ -4,7 +4,7 @@ PointsmanError
 ├── ConfigError                       refused at start, never seen by a client
 ├── KeyStoreError                     keys on disk: KeysUnreadable · UnknownKey · KeyNameTaken
 ├── ClientError                       the request's own fault
-│   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415
+│   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415 · HeadersTooLarge 431
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
 │   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429
 │   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
@@ -133,6 +133,13 @@ class BodyTooLarge(ClientError):
 
     status = 413
     code = "body_too_large"
+
+
+class HeadersTooLarge(ClientError):
+    """Too many headers, or too many bytes of them."""
+
+    status = 431
+    code = "headers_too_large"
 
 
 class UnsupportedMedia(ClientError):

@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
-from serve import __version__, edge_body, explain, scaling
+from serve import __version__, edge_body, explain, openapi, scaling
 from serve.config import Config, EngineLane, HttpLane
 from serve.dispatch import Answer
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
@@ -34,6 +34,9 @@ from serve.signals.scout import Judgement
 
 log = logging.getLogger("pointsman.ingress")
 
+# The rest of the body was not read: nothing on this connection may be taken for the next request.
+UNREAD = frozenset({408, 413, 415, 431})
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -47,6 +50,7 @@ def http_app(router: Router) -> FastAPI:
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
+    app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
     app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
@@ -91,6 +95,9 @@ class _Edge:
     async def healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
 
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi.document())
+
     async def readyz(self, request: Request) -> Response:
         load, config = self._router.load, self._router.config
         lanes = {
@@ -130,6 +137,7 @@ def _guarded(handler: Handler) -> Handler:
 
     async def guarded(request: Request) -> Response:
         try:
+            edge_body.check_headers(request)
             return await handler(request)
         except HttpError as error:
             return _error(error)
@@ -147,6 +155,8 @@ def _guarded(handler: Handler) -> Handler:
 
 def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
     more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
+    if error.status in UNREAD:
+        more["connection"] = "close"
     return JSONResponse(
         error.body(), status_code=error.status, headers=(headers or {}) | more | error.headers
     )
@@ -159,7 +169,9 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
             MethodNotAllowed(f"{request.method} is not allowed on this path"), dict(error.headers or {})
         )
     return _error(
-        NotFound("No such path; see /v1/models, /v1/chat/completions, /v1/route, /healthz, /readyz")
+        NotFound(
+            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /healthz, /readyz, /openapi.json"
+        )
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from serve.config import Config, Lane, Rule, When
+from serve.config import ON_PREMISES, Config, Lane, Rule, When
 from serve.egress import Permit
 from serve.errors import EgressDenied, KeyForbids, NoLaneAble, NoLaneAvailable
 from serve.request import RequestView
@@ -161,6 +161,9 @@ def _exclusions(
             yield Exclusion(lane.name, "context", f"needs {tokens:,} tokens, holds {lane.context:,}")
         elif missing:
             yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")
+        elif view.remote_media and lane.location in ON_PREMISES:
+            # Its server would open the address, from inside the network, for a stranger.
+            yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
         elif states[lane.name] is LaneState.OFF:
             yield Exclusion(lane.name, "off", _off(lane))
 

@@ -9,7 +9,15 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from serve.wire.openai_chat import AssistantMessage, ChatRequest, Message, TextPart, UserMessage, UserPart
+from serve.wire.openai_chat import (
+    AssistantMessage,
+    ChatRequest,
+    ImagePart,
+    Message,
+    TextPart,
+    UserMessage,
+    UserPart,
+)
 
 Capability = Literal["tools", "json_schema", "vision", "audio", "logprobs", "n"]
 
@@ -36,6 +44,7 @@ class RequestView:
     structured    the answer must match a declared JSON shape
     needs         capabilities a lane must have
     output_tokens requested upper bound of the answer, None when the client set none
+    remote_media  an image is given by address: whoever reads it has to fetch it
     """
 
     leaves: tuple[Leaf, ...]
@@ -47,6 +56,7 @@ class RequestView:
     structured: bool
     needs: frozenset[Capability]
     output_tokens: int | None
+    remote_media: bool = False
 
 
 def view_of(request: ChatRequest) -> RequestView:
@@ -62,6 +72,9 @@ def view_of(request: ChatRequest) -> RequestView:
         structured=request.structured,
         needs=frozenset(_needs(request)),
         output_tokens=request.output_limit,
+        remote_media=any(
+            isinstance(part, ImagePart) and part.image_url.remote for part in _user_parts(request.messages)
+        ),
     )
 
 

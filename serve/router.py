@@ -51,7 +51,8 @@ class Router:
     async def decide(self, body: bytes, headers: Mapping[str, str], visit: Visit) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
         started = time.monotonic()
-        request, wanted = wish.read(parse(body), headers, self.config, visit.rights)
+        parsed = parse(body, self.config.server.bounds)
+        request, wanted = wish.read(parsed, headers, self.config, visit.rights)
         schemas.check(request)
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))

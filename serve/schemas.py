@@ -9,9 +9,16 @@ import jsonschema_rs
 from pydantic import JsonValue
 
 from serve.errors import InvalidRequest
-from serve.wire.openai_chat import MAX_SCHEMA_DEPTH, ChatRequest
+from serve.wire.openai_chat import MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, ChatRequest
 
 MOST_STEPS = 100_000
+MOST_PATTERNS = 200
+MOST_PATTERN_CHARS = 20_000
+MOST_PATTERN_BYTES = 256 * 1024  # of one pattern, compiled: larger ones take milliseconds each
+MOST_DEMANDED = 10_000
+KEPT_CHARS = 16 * 1024
+
+_DEMANDS = ("minItems", "minLength", "minProperties", "minContains")
 
 
 def compiled(schema: dict[str, JsonValue]) -> jsonschema_rs.Validator:
@@ -20,15 +27,20 @@ def compiled(schema: dict[str, JsonValue]) -> jsonschema_rs.Validator:
         raise ValueError("only references of the form #/... are followed")
     if _expanded(schema) > MOST_STEPS:
         raise ValueError("its references multiply without end")
-    return _compiled(json.dumps(schema, sort_keys=True))
+    text = json.dumps(schema, sort_keys=True)
+    return _kept(text) if len(text) <= KEPT_CHARS else _compiled(text)
 
 
 @lru_cache(maxsize=512)
+def _kept(text: str) -> jsonschema_rs.Validator:
+    # Only small ones: what strangers may fill has to stay small when it is full.
+    return _compiled(text)
+
+
 def _compiled(text: str) -> jsonschema_rs.Validator:
     # A remote $ref would be a server-side request of the client's choosing; a backtracking regex, its stall.
-    return jsonschema_rs.validator_for(
-        json.loads(text), retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
-    )
+    options = jsonschema_rs.RegexOptions(size_limit=MOST_PATTERN_BYTES)
+    return jsonschema_rs.validator_for(json.loads(text), retriever=_refuse, pattern_options=options)
 
 
 def _refuse(uri: str) -> JsonValue:
@@ -36,19 +48,53 @@ def _refuse(uri: str) -> JsonValue:
 
 
 def check(request: ChatRequest) -> None:
-    """Raise InvalidRequest that names the field if a tool or answer schema cannot be compiled."""
-    named = [
-        (f"tools[{i}].function.parameters", t.function.parameters) for i, t in enumerate(request.tools or ())
-    ]
-    for field, schema in [*named, ("response_format.json_schema.schema", request.schema_)]:
-        if schema is None:
-            continue
+    """Raise InvalidRequest that names the field if a tool or answer schema cannot be compiled.
+
+    Every request pays for its own schemas here, so their number of patterns and characters is bounded together.
+    """
+    patterns: list[str] = []
+    chars = 0
+    for field, schema in _declared(request):
         try:
+            patterns += _demands(schema)
+            chars += len(json.dumps(schema))
+            _affordable(patterns, chars)
             compiled(schema)
         except ValueError as error:
             raise InvalidRequest(
                 f"{field} is not a usable JSON Schema: {_place(error)}", param=field
             ) from None
+
+
+def _declared(request: ChatRequest) -> Iterator[tuple[str, dict[str, JsonValue]]]:
+    for i, tool in enumerate(request.tools or ()):
+        if tool.function.parameters is not None:
+            yield f"tools[{i}].function.parameters", tool.function.parameters
+    if request.schema_ is not None:
+        yield "response_format.json_schema.schema", request.schema_
+
+
+def _demands(schema: dict[str, JsonValue]) -> Iterator[str]:
+    """The patterns of `schema`. Raises ValueError for a grammar that would have to repeat without end."""
+    for node in _nodes(schema):
+        for name in _DEMANDS:
+            least = node.get(name)
+            if isinstance(least, int | float) and least > MOST_DEMANDED:
+                raise ValueError(f"{name} is over {MOST_DEMANDED:,}")
+        if isinstance(pattern := node.get("pattern"), str):
+            yield pattern
+        if isinstance(keys := node.get("patternProperties"), dict):
+            yield from keys
+
+
+def _affordable(patterns: list[str], chars: int) -> None:
+    if chars > MAX_SCHEMA_CHARS:
+        raise ValueError(f"the schemas of a request may have {MAX_SCHEMA_CHARS:,} characters together")
+    if len(patterns) > MOST_PATTERNS or sum(map(len, patterns)) > MOST_PATTERN_CHARS:
+        raise ValueError(
+            f"the schemas of a request may hold {MOST_PATTERNS} patterns "
+            f"of {MOST_PATTERN_CHARS:,} characters together"
+        )
 
 
 def _nodes(schema: dict[str, JsonValue]) -> Iterator[dict[str, JsonValue]]:

@@ -55,6 +55,8 @@ def _fit(request: ChatRequest, choice: Choice) -> Choice:
     if choice.finish_reason == "length":
         return choice  # The client's own limit cut it: the next lane would be cut as well.
     if not (choice.message.content or "").strip():
+        if request.stop and not request.structured:
+            return choice  # The client's own stop cut it: the next lane would be cut as well.
         raise Unfit("the answer is empty")
     return _fit_structure(request, choice) if request.structured else choice
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic_core
 from anthropic.types import Message as ClaudeMessage
 from anthropic.types import RawMessageStreamEvent
 
@@ -124,8 +125,10 @@ def _image(part: ImagePart) -> Block:
 def _arguments(text: str) -> dict[str, Any]:
     """Arguments of an earlier call as the object that the dialect wants, even where a model botched them."""
     try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+        # Not json.loads: it would take lone surrogates and any depth, which cannot be sent on. Nor can infinity.
+        value = pydantic_core.from_json(text or "{}")
+        json.dumps(value, allow_nan=False)
+    except ValueError:
         value = text
     return value if isinstance(value, dict) else {"value": value}
 

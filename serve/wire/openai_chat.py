@@ -5,17 +5,26 @@ Source of the shapes: OpenAI API reference, `POST /v1/chat/completions`.
 """
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from serve.bounds import Bounds, check_count, check_text
 from serve.errors import InvalidRequest
 
 MAX_SCHEMA_DEPTH = 64
 MAX_SCHEMA_CHARS = 512 * 1024
+MAX_URL_CHARS = 8192
+MAX_DATA_URL_CHARS = 7_000_000  # five MiB of image in base64, what the strictest provider takes
 
+_MEDIA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
+_REMOTE = re.compile(r"https://[^/?#\s@\\]+([/?#][^\s\\]*)?", re.IGNORECASE)
+
+Stop = Annotated[str, Field(min_length=1, max_length=1024)]
 ShortName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -36,8 +45,31 @@ class RefusalPart(Wire):
 
 
 class ImageUrl(Wire):
+    """An image by address or by value. Nothing here is ever fetched: a lane may, if it is told to."""
+
     url: str
     detail: Literal["auto", "low", "high"] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        if value[:5].lower() == "data:":
+            if len(value) > MAX_DATA_URL_CHARS:
+                raise ValueError(
+                    f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL"
+                )
+            if not _MEDIA.fullmatch(value):
+                raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
+        elif len(value) > MAX_URL_CHARS or not value.isascii() or not _REMOTE.fullmatch(value):
+            raise ValueError(
+                f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
+            )
+        return value
+
+    @property
+    def remote(self) -> bool:
+        """Whoever reads the image has to fetch it."""
+        return self.url[:5].lower() != "data:"
 
 
 class ImagePart(Wire):
@@ -72,27 +104,27 @@ class ToolCall(Wire):
 
 class SystemMessage(Wire):
     role: Literal["system", "developer"]
-    content: str | list[TextPart]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)]
     name: ShortName | None = None
 
 
 class UserMessage(Wire):
     role: Literal["user"]
-    content: str | Annotated[list[UserPart], Field(min_length=1)]
+    content: str | Annotated[list[UserPart], Field(min_length=1, fail_fast=True)]
     name: ShortName | None = None
 
 
 class AssistantMessage(Wire):
     role: Literal["assistant"]
-    content: str | list[AssistantPart] | None = None
+    content: str | Annotated[list[AssistantPart], Field(fail_fast=True)] | None = None
     refusal: str | None = None
     name: ShortName | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
 
 
 class ToolMessage(Wire):
     role: Literal["tool"]
-    content: str | list[TextPart]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)]
     tool_call_id: str
 
 
@@ -154,10 +186,10 @@ class ChatRequest(Wire):
     """A chat request. What is not listed here is dropped; legacy `functions` are refused, not ignored."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: Annotated[list[Tool], Field(max_length=512)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=512, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
@@ -168,7 +200,7 @@ class ChatRequest(Wire):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     n: Annotated[int, Field(ge=1, le=8)] | None = None
-    stop: str | Annotated[list[str], Field(min_length=1, max_length=4)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(min_length=1, max_length=4)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -208,14 +240,23 @@ class ChatRequest(Wire):
         return body
 
 
-def parse(body: bytes) -> ChatRequest:
-    """Bytes to request. Raises InvalidRequest that names the field; never echoes content."""
+def parse(body: bytes, bounds: Bounds | None = None) -> ChatRequest:
+    """Bytes to request. Raises InvalidRequest that names the field or the limit; never echoes content."""
+    bounds = bounds or Bounds()
+    check_text(body, bounds)
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
         raise _invalid(body, error) from None
+    check_count("messages", len(request.messages), bounds.messages, "messages")
+    check_count("parts", sum(_parts(m) for m in request.messages), bounds.parts, "messages")
     _check_together(request)
     return request
+
+
+def _parts(message: Message) -> int:
+    content: str | Sequence[object] | None = message.content
+    return 0 if content is None or isinstance(content, str) else len(content)
 
 
 def _check_together(request: ChatRequest) -> None:

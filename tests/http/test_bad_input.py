@@ -70,8 +70,6 @@ INVALID = [
     pytest.param(f'{{"model": "{CANARY}"'.encode(), None, id="malformed"),
     pytest.param(body(model="HERE").replace(b"HERE", b"\xff\xfe"), None, id="invalid-utf-8"),
     pytest.param(spliced(r'"\ud800"', messages=[{"role": "user", "content": "HERE"}]), None, id="lone-surrogate"),
-    pytest.param(b"[" * 100_000 + b"]" * 100_000, None, id="100000-deep"),
-    pytest.param(spliced('{"a":' * 10_000 + "1" + "}" * 10_000, tools=tool("HERE")), None, id="10000-deep-in-a-tool"),
     pytest.param(spliced("9" * 5000, n="HERE"), None, id="5000-digits"),
     pytest.param(spliced("NaN", temperature="HERE"), "temperature", id="nan"),
     pytest.param(spliced("1e400", temperature="HERE"), "temperature", id="1e400"),
@@ -222,12 +220,7 @@ def test_json_may_be_declared_in_any_case_and_with_its_charset(quiet: Scene, kin
         "/docs",
         "/v1//chat/completions",
         "/%2e%2e/etc/passwd",
-        pytest.param(
-            "/openapi.json",
-        ),
-        pytest.param(
-            "/v1/models/",
-        ),
+        "/v1/models/",
     ],
 )
 def test_every_other_path_is_404(quiet: Scene, path: str) -> None:

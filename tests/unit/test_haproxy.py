@@ -1,13 +1,17 @@
 """The command that Serve starts as HAProxy."""
 
+import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 
 from serve import haproxy
-from serve.up import environment
+from serve.up import environment, free_ports
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """\
@@ -38,12 +42,79 @@ def test_it_is_haproxy(tmp_path: Path) -> None:
     assert "Configuration file is valid" in checked.stdout + checked.stderr
 
 
-def test_splice_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splice_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[str] = []
     monkeypatch.setattr("os.execv", lambda _binary, arguments: became.extend(arguments))
-    monkeypatch.setattr("sys.argv", [haproxy.NAME, "-db", "-f", "haproxy.cfg"])
+    (file := tmp_path / "haproxy.cfg").write_text(CONFIG)
+    monkeypatch.setattr("sys.argv", [haproxy.NAME, "-db", "-f", str(file)])
     haproxy.main()
-    assert became[1:] == ["-dS", "-db", "-f", "haproxy.cfg"]
+    assert became[1:] == ["-dS", "-db", "-f", str(file)]
+
+
+def test_serves_own_template_has_the_section_and_not_the_timeout(tmp_path: Path) -> None:
+    from ray.serve._private.haproxy import HAProxyConfig
+    from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
+
+    file = tmp_path / "haproxy.cfg"
+    templates = jinja2.Environment(undefined=jinja2.ChainableUndefined)  # noqa: S701 - it is no HTML
+    templates.filters["haproxy_fmt"] = str
+    file.write_text(
+        templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(config=HAProxyConfig(), backends=[])
+    )
+    assert "timeout http-request" not in file.read_text()
+    haproxy.complete(file, 30)
+    assert "\ndefaults\n    timeout http-request 30s\n    timeout http-keep-alive 90s\n" in file.read_text()
+
+
+def test_a_timeout_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text("defaults\n    timeout http-request 7s\n")
+    haproxy.complete(file, 30)
+    assert file.read_text() == "defaults\n    timeout http-request 7s\n"
+
+
+@pytest.mark.parametrize(
+    "drip", [pytest.param(b"", id="nothing-more"), pytest.param(b"a", id="a-byte-at-a-time")]
+)
+def test_headers_that_never_end_are_408_behind_the_proxy(tmp_path: Path, drip: bytes) -> None:
+    """Row I6: however steadily the bytes come, the connection closes when the headers' time is over."""
+    port = free_ports(1)[0]
+    (tmp_path / "haproxy.cfg").write_text(CONFIG.replace(":1\n", f":{port}\n"))
+    command = [sys.executable, "-m", "serve.haproxy", "-db", "-f", str(tmp_path / "haproxy.cfg")]
+    environ = environment(proxy="haproxy") | {haproxy.HEADER_TIMEOUT: "1"}
+    with subprocess.Popen(command, env=environ, cwd=ROOT) as proxy:
+        try:
+            with connected(port) as sock:
+                assert closes(sock, drip).startswith(b"HTTP/1.1 408 ")
+            with connected(port) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert sock.recv(1000).startswith(b"HTTP/1.1 204 ")
+        finally:
+            proxy.terminate()
+
+
+def connected(port: int) -> socket.socket:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=0.1)
+        except ConnectionRefusedError:
+            assert time.monotonic() < until, "HAProxy did not start"
+            time.sleep(0.05)
+
+
+def closes(sock: socket.socket, drip: bytes) -> bytes:
+    """What comes before the proxy closes the connection."""
+    got, until = b"", time.monotonic() + 20
+    sock.sendall(b"GET / HTTP/1.1\r\nx-slow: ")
+    while time.monotonic() < until:
+        try:
+            if not (data := sock.recv(1000)):
+                return got
+            got += data
+        except TimeoutError:
+            sock.sendall(b"" if got else drip)
+    raise AssertionError("the connection stays open")
 
 
 def test_the_plain_proxy_needs_none() -> None:

@@ -96,7 +96,7 @@ def test_a_prefix_of_the_last_question_is_a_wish_and_is_not_sent_on(
         pytest.param([says("[cloud] obey", "system"), says("b")], id="system"),
         pytest.param([says("a"), says("[cloud] b", "assistant")], id="assistant"),
         pytest.param([says([{"type": "text", "text": "a"}, {"type": "text", "text": "[cloud]"}])], id="second-part"),
-        pytest.param([says([{"type": "image_url", "image_url": {"url": "[cloud]"}}])], id="an-image"),
+        pytest.param([says([{"type": "image_url", "image_url": {"url": "https://x.example/[cloud]"}}])], id="an-image"),
         pytest.param([says("[cloud] only", "system")], id="no-question-at-all"),
     ],
 )  # fmt: skip

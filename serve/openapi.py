@@ -1,0 +1,221 @@
+"""The OpenAPI document of the HTTP surface: what may be sent, what comes back, and every status in use.
+
+Knows shapes and statuses. Does not know how a request is answered; tests hold the two together.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, JsonValue
+from pydantic.json_schema import models_json_schema
+
+from serve import __version__
+from serve.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DeadlineExceeded,
+    EgressDenied,
+    HeadersTooLarge,
+    HttpError,
+    InvalidRequest,
+    LanesFailed,
+    NoLaneAvailable,
+    UnknownModel,
+    UnsupportedMedia,
+)
+from serve.wire.openai_answer import ChatChunk, ChatCompletion
+from serve.wire.openai_chat import ChatRequest
+
+Schema = dict[str, JsonValue]
+
+READS = (HeadersTooLarge, HttpError)
+DECIDES = (
+    InvalidRequest,
+    EgressDenied,
+    UnknownModel,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedMedia,
+    *READS,
+)
+DECIDES_OR_FAILS = (*DECIDES, NoLaneAvailable)
+ANSWERS = (*DECIDES, NoLaneAvailable, LanesFailed, DeadlineExceeded)
+
+
+class ErrorDetail(BaseModel):
+    """`code` is stable; `param` names the field or header at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """Every error, in OpenAI's shape."""
+
+    error: ErrorDetail
+
+
+class ModelCard(BaseModel):
+    """One name that `model` may have."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """`auto`, every lane, and every cloud model by its own name."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class LaneHealth(BaseModel):
+    """One lane, as this process sees it."""
+
+    state: Literal["ready", "full", "down", "off"]
+    note: str | None
+    kind: str
+    location: str
+    in_flight: int
+
+
+class Readiness(BaseModel):
+    """Whether any lane can answer."""
+
+    status: Literal["ready", "unavailable"]
+    lanes: dict[str, LaneHealth]
+    policy_version: str
+
+
+class RouteReason(BaseModel):
+    """A stable code and the sentence that explains it."""
+
+    code: str
+    text: str
+
+
+class RouteExclusion(RouteReason):
+    """A lane that may not or cannot answer."""
+
+    lane: str
+
+
+class RouteAnswer(BaseModel):
+    """A decision that was not run."""
+
+    decision_id: str
+    lane: str
+    chain: list[str] = Field(min_length=1)
+    reason: str
+    reasons: list[RouteReason]
+    excluded: list[RouteExclusion]
+    permit: dict[str, JsonValue]
+    signals: dict[str, JsonValue]
+    policy_version: str
+    explanation: str
+
+
+MODELS = (ChatRequest, ChatCompletion, ChatChunk, ErrorBody, ModelList, Health, Readiness, RouteAnswer)
+
+
+def document() -> Schema:
+    """OpenAPI 3.2 (it can describe events), built from the very models that parse and answer."""
+    _, shared = models_json_schema(
+        [(model, "validation") for model in MODELS], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.2.0",
+        "info": {"title": "Pointsman", "version": __version__, "description": _ABOUT},
+        "paths": {
+            "/v1/chat/completions": {"post": _post("chat", "Answer a chat request", _chat(), ANSWERS)},
+            "/v1/route": {
+                "post": _post(
+                    "route", "Decide without answering", _ok(RouteAnswer, "The decision"), DECIDES_OR_FAILS
+                )
+            },
+            "/v1/models": {"get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"))},
+            "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
+            "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
+        },
+        "components": {"schemas": shared["$defs"]},
+    }
+
+
+_ABOUT = (
+    "OpenAI-compatible: one address, many lanes. Fields of a request that are not listed are dropped, never "
+    "forwarded. Limits of size, depth and time are in docs/limits.md."
+)
+
+
+def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError], ...]) -> Schema:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": [
+            _header(
+                "x-pointsman-sensitivity",
+                ["public", "internal", "confidential"],
+                "The lowest class of the data",
+            ),
+            _header("x-pointsman-prefer", ["cloud", "tier2", "tier3"], "Lanes to try first"),
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(ChatRequest)}}},
+        "responses": found | _errors(errors),
+    }
+
+
+def _get(name: str, summary: str, found: Schema) -> Schema:
+    return {"operationId": name, "summary": summary, "responses": found | _errors(READS)}
+
+
+def _header(name: str, values: list[JsonValue], about: str) -> Schema:
+    schema: Schema = {"type": "string", "enum": values}
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": about}
+
+
+def _ok(model: type[BaseModel], about: str) -> Schema:
+    return {"200": {"description": about, "content": {"application/json": {"schema": _ref(model)}}}}
+
+
+def _chat() -> Schema:
+    chunk: Schema = {
+        "type": "string",
+        "description": "a ChatChunk, or an ErrorBody where the answer broke off",
+        "contentMediaType": "application/json",
+        "contentSchema": {"anyOf": [_ref(ChatChunk), _ref(ErrorBody)]},
+    }
+    data: Schema = {"anyOf": [{"const": "[DONE]"}, chunk]}
+    event: Schema = {"type": "object", "required": ["data"], "properties": {"data": data}}
+    whole: Schema = {"schema": _ref(ChatCompletion)}
+    content: Schema = {"application/json": whole, "text/event-stream": {"itemSchema": event}}
+    return {"200": {"description": "The answer; a stream where `stream` is true", "content": content}}
+
+
+def _ready() -> Schema:
+    unavailable = _ok(Readiness, "No lane can answer now")["200"]
+    return _ok(Readiness, "At least one lane can answer") | {"503": unavailable}
+
+
+def _errors(kinds: tuple[type[HttpError], ...]) -> Schema:
+    """One entry per status, described by the first line of the errors that have it."""
+    about: dict[int, list[str]] = {}
+    for kind in kinds:
+        about.setdefault(kind.status, []).append((kind.__doc__ or "").partition("\n")[0])
+    content: Schema = {"application/json": {"schema": _ref(ErrorBody)}}
+    return {
+        str(status): {"description": " ".join(lines), "content": content} for status, lines in about.items()
+    }
+
+
+def _ref(model: type[BaseModel]) -> Schema:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
