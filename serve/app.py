@@ -3,18 +3,24 @@
 Imports neither vLLM nor torch: the driver only describes the graph.
 """
 
+import hashlib
 import os
+import uuid
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
+from serve import hot
 from serve.cloud import CloudProxyDeployment
 from serve.config import Config, EngineConfig, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
 from serve.ingress import RouterDeployment, engine_deployment
 from serve.scout import ScoutDeployment
+
+# Two graphs of one process run the same code; of another process's code nothing is known.
+_PROCESS = uuid.uuid4().hex
 
 
 class AppArgs(BaseModel):
@@ -39,10 +45,14 @@ def __getattr__(name: str) -> serve.Application:
 
 def graph(config: Config) -> serve.Application:
     """Router -> Scout, Engines, CloudProxy; a part that the configuration does not use is not deployed."""
-    engines = {name: _engine(name, engine) for name, engine in config.engines.items()}
-    scout = _scout(config.scout) if config.scout else None
-    cloud = _cloud(config) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
+    code = _code(config)
+    engines = {name: _engine(name, engine, code) for name, engine in config.engines.items()}
+    scout = _scout(config.scout, code) if config.scout else None
+    cloud = _cloud(config, code) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
     router = RouterDeployment.options(
+        _internal=True,
+        version=code,
+        user_config=hot.part(config),
         num_replicas=config.server.router_replicas,
         max_ongoing_requests=config.server.max_ongoing_requests,
         max_queued_requests=config.server.max_queued_requests,
@@ -52,9 +62,17 @@ def graph(config: Config) -> serve.Application:
     return router.bind(config, engines, scout, cloud)
 
 
-def _engine(name: str, config: EngineConfig) -> "serve.Application":
+def _code(config: Config) -> str:
+    """Serve restarts replicas when this differs; when only `user_config` does, it tells them."""
+    fixed = "".join(f"{name}{value}" for name, value in sorted(hot.fingerprints(config).items()))
+    return hashlib.sha256(f"{_PROCESS}{fixed}".encode()).hexdigest()
+
+
+def _engine(name: str, config: EngineConfig, code: str) -> "serve.Application":
     scaling = {"num_replicas": 1} if config.autoscaling is None else {"autoscaling_config": _scaling(config)}
     return EngineDeployment.options(
+        _internal=True,
+        version=code,
         name=engine_deployment(name),
         max_ongoing_requests=config.max_ongoing_requests,
         max_queued_requests=config.max_queued_requests,
@@ -69,8 +87,10 @@ def _scaling(config: EngineConfig) -> AutoscalingConfig:
     return AutoscalingConfig(**config.autoscaling.model_dump())
 
 
-def _scout(config: ScoutConfig) -> "serve.Application":
+def _scout(config: ScoutConfig, code: str) -> "serve.Application":
     return ScoutDeployment.options(
+        _internal=True,
+        version=code,
         num_replicas=config.replicas,
         max_ongoing_requests=config.max_ongoing_requests,
         max_queued_requests=config.max_queued_requests,
@@ -79,8 +99,10 @@ def _scout(config: ScoutConfig) -> "serve.Application":
     ).bind(config)
 
 
-def _cloud(config: Config) -> "serve.Application":
-    return CloudProxyDeployment.options(logging_config=_quiet()).bind(config)
+def _cloud(config: Config, code: str) -> "serve.Application":
+    return CloudProxyDeployment.options(
+        _internal=True, version=code, user_config=hot.part(config), logging_config=_quiet()
+    ).bind(config)
 
 
 def _quiet() -> LoggingConfig:

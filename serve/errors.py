@@ -170,6 +170,13 @@ class LaneUnavailable(LaneError):
     cools = True
 
 
+class LaneSwitchedOff(LaneUnavailable):
+    """A person switched it off while the request was on its way; nothing is wrong with the lane."""
+
+    outcome = "off"
+    cools = False
+
+
 class LaneTimeout(LaneError):
     """Too slow: first token, gap or whole answer."""
 

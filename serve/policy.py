@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from serve.config import Config, Lane, Rule, When
+from serve.config import SWITCHED_OFF, Config, Lane, Rule, When
 from serve.egress import Permit
 from serve.errors import EgressDenied, NoLaneAble, NoLaneAvailable
 from serve.request import RequestView
@@ -152,11 +152,13 @@ def _exclusions(
             yield Exclusion(lane.name, "context", f"needs {tokens:,} tokens, holds {lane.context:,}")
         elif missing:
             yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")
-        elif states[lane.name] is LaneState.OFF:
+        elif not lane.enabled or states[lane.name] is LaneState.OFF:
             yield Exclusion(lane.name, "off", _off(lane))
 
 
 def _off(lane: Lane) -> str:
+    if not lane.enabled:
+        return SWITCHED_OFF
     return (None if lane.kind == "engine" else lane.off_because) or "switched off"
 
 

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from serve import policy, schemas, wish
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
@@ -18,12 +20,21 @@ from serve.errors import HttpError
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
+from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.wire.openai_chat import ChatRequest, parse
 
 log = logging.getLogger("pointsman.decision")
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One configuration in force, and who follows it. A request keeps the edition it started with."""
+
+    config: Config
+    dispatcher: Dispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +47,58 @@ class Decided:
     signals: Signals
     decision: Decision
     started: float
+    edition: Edition
 
 
 class Router:
     """One process's router: parses, judges, decides, dispatches."""
 
     def __init__(self, config: Config, judges: Judges, lanes: Mapping[str, LanePort], load: LaneLoad) -> None:
-        self.config, self.load = config, load
-        self._judges = judges
-        self._dispatcher = Dispatcher(lanes, load, config)
+        self.load = load
+        self._judges, self._lanes = judges, lanes
+        self._reload = Reload(config)
+        self._edition = Edition(config, Dispatcher(lanes, load, config))
+
+    @property
+    def config(self) -> Config:
+        """What decides the next request."""
+        return self._edition.config
+
+    @property
+    def reload_refused(self) -> str | None:
+        """Why the last change of the configuration was refused, None when it was taken."""
+        return self._reload.fault
+
+    def reconfigure(self, user_config: JsonValue) -> None:
+        """Decide by the changed configuration from the next request on. One that is wrong changes nothing."""
+        config = self._reload.take(user_config)
+        if config.version != self.config.version:
+            self._edition = Edition(config, Dispatcher(self._lanes, self.load, config))
 
     async def decide(self, body: bytes, headers: Mapping[str, str]) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
         started = time.monotonic()
-        request, wanted = wish.read(parse(body), headers, self.config)
+        edition = self._edition
+        config = edition.config
+        request, wanted = wish.read(parse(body), headers, config)
         schemas.check(request)
         view = view_of(request)
         states = self.load.states()
 
         def matters(signals: Signals) -> bool:
-            return policy.scout_matters(signals, view, wanted, states, self.config)
+            return policy.scout_matters(signals, view, wanted, states, config)
 
-        signals = await gather(view, self._judges, self.config.signals, matters)
-        decision = policy.decide(signals, view, wanted, states, self.config)
-        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started)
+        signals = await gather(view, self._judges, config.signals, matters)
+        decision = policy.decide(signals, view, wanted, states, config)
+        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started, edition)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
-        deadline = asyncio.get_running_loop().time() + self.config.dispatch.deadline_s
+        edition = decided.edition
+        deadline = asyncio.get_running_loop().time() + edition.config.dispatch.deadline_s
         job = Job(decided.request, body_of(decided.request), decided.decision, decided.decision_id, deadline)
         try:
-            answer = await self._dispatcher.run(job)
+            answer = await edition.dispatcher.run(job)
         except HttpError as error:
             _record(decided, None, error)
             raise

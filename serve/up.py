@@ -22,9 +22,10 @@ from rich.table import Column, Table
 from models import lock, store
 from models.errors import ModelMissing
 from serve import haproxy
-from serve.config import Config, EngineLane, HttpLane
+from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
+from serve.watch import EVERY_S, Watch
 
 FAST = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 ALWAYS = {
@@ -79,13 +80,37 @@ def running(config: Config, console: Console, *, proxy: str = "haproxy") -> Iter
             ray.shutdown()
 
 
-def wait_for_signal() -> None:
-    """Block until Ctrl-C or SIGTERM."""
-    stop = threading.Event()
+def wait_for_signal(watch: Watch, *, look: bool) -> None:
+    """Block until Ctrl-C or SIGTERM. Follows the configuration file: on SIGHUP, and by itself if `look`."""
+    stop, asked = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    while not stop.wait(1):
-        pass
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    while not stop.wait(EVERY_S):
+        if now := asked.is_set():
+            asked.clear()
+        if now or look:
+            watch.look(now)
+
+
+def apply(config: Config) -> None:
+    """Hand the hot part of `config` to the replicas that run: none restarts. Raises RuntimeError."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        _run(config)
+    except (RayError, RayServeException) as error:
+        raise RuntimeError(f"Serve did not take it: {error}") from error
+
+
+def _run(config: Config) -> None:
+    from ray import serve
+
+    from serve.app import graph
+
+    target = serve.RunTarget(target=graph(config), name=APP)
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
 
 def _start_ray(config: Config) -> None:
@@ -172,11 +197,8 @@ def _require_free(config: Config) -> None:
 def _deploy(config: Config, console: Console) -> None:
     from ray import serve
 
-    from serve.app import graph
-
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    target = serve.RunTarget(target=graph(config), name=APP)
-    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    _run(config)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}
         while True:
@@ -213,10 +235,14 @@ def describe(config: Config, url: str, console: Console) -> None:
             what, off = f"vLLM: {Path(config.engines[lane.engine].model).name}", None
         else:
             what, off = f"{lane.kind}: {lane.model}", lane.off_because
+        off = off if lane.enabled else SWITCHED_OFF
         table.add_row(lane.name, what, lane.location, f"[yellow]off ({off})" if off else "[green]on")
     console.rule(f"Pointsman is up: {url}/v1")
     console.print(table)
-    if not any(lane.location in ("eu", "global") and not lane.off_because for lane in _remote(config)):
+    if not any(
+        lane.location in ("eu", "global") and lane.enabled and not lane.off_because
+        for lane in _remote(config)
+    ):
         console.print("\nNo cloud lane is on: Pointsman is sovereign and answers with local models only.")
     console.print("\nTry it (the address is an OpenAI base URL; any key will do):\n")
     # Not through rich: a line that is wrapped cannot be pasted.
