@@ -62,6 +62,25 @@ def up(
 
 
 @app.command()
+def reload(
+    config: ConfigOption = DEFAULT,
+    address: Annotated[
+        str, typer.Option(envvar="RAY_DASHBOARD_ADDRESS", help="The Ray dashboard of the cluster.")
+    ] = "http://127.0.0.1:8265",
+    name: Annotated[str, typer.Option(help="The Serve application.")] = "pointsman",
+) -> None:
+    """Hand a changed configuration to a Pointsman on a cluster (`serve deploy`); no replica restarts."""
+    from serve.redeploy import send
+
+    settings = _load(config)
+    try:
+        told = send(settings, address, name)
+    except ConfigError as error:
+        raise _fail(str(error)) from None
+    out.print(f"Told {' and '.join(told)} of policy {settings.version[:12]}; /readyz shows it within 2 s.")
+
+
+@app.command()
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
     file: Annotated[Path | None, typer.Option("--file", help="A text appended to the prompt.")] = None,

@@ -32,7 +32,7 @@ Values = dict[str, JsonValue]
 
 
 class Hot(Strict):
-    """`user_config` of Router and CloudProxy. What is left out stays as the start-up configuration says."""
+    """`user_config` of Router and CloudProxy, once `_completed`: sections are whole or absent."""
 
     policy: PolicyConfig | None = None
     signals: SignalsConfig | None = None
@@ -51,12 +51,12 @@ def part(config: Config) -> Values:
 
 
 def applied(start: Config, user_config: JsonValue) -> Config:
-    """`start` with its hot part replaced. Raises ConfigError that names the fields, also those not hot."""
+    """`start` with what `user_config` gives; fields it leaves out stay. Raises ConfigError that names the fields."""
     if user_config is None:
         return start
     _require_hot(user_config)
     try:
-        hot = Hot.model_validate(user_config)
+        hot = Hot.model_validate(_completed(start, user_config))
     except ValidationError as error:
         raise ConfigError(mistakes(SOURCE, error)) from error
     if hot.fixed is not None:
@@ -118,6 +118,24 @@ def _require_hot(user_config: JsonValue) -> None:
             if key not in SWITCHES
         ]
     )
+
+
+def _completed(start: Config, user_config: JsonValue) -> JsonValue:
+    """Fields that a section leaves out, as `start` has them: to name only rules must not loosen the classes."""
+    if not isinstance(user_config, dict):
+        return user_config
+    usual = part(start)
+    whole = user_config | {
+        name: _over(usual[name], user_config[name]) for name in SECTIONS if name in user_config
+    }
+    lanes, given = usual["lanes"], user_config.get("lanes")
+    if isinstance(lanes, dict) and isinstance(given, dict):
+        whole["lanes"] = {name: _over(lanes.get(name), lane) for name, lane in given.items()}
+    return whole
+
+
+def _over(usual: JsonValue, given: JsonValue) -> JsonValue:
+    return usual | given if isinstance(usual, dict) and isinstance(given, dict) else given
 
 
 def _fixed(config: Config) -> Values:

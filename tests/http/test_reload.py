@@ -98,7 +98,7 @@ def test_each_decision_is_that_of_the_version_it_names(rig: Rig) -> None:
         assert (record["reason"], record["lane"]) == wanted[record["policy_version"]]
 
 
-def test_a_thousand_wrong_changes_lose_no_request(rig: Rig) -> None:
+def test_wrong_changes_lose_none_of_a_thousand_requests(rig: Rig) -> None:
     """C1: the old version keeps serving, whatever arrives."""
     wrong: list[Any] = [
         [],
@@ -125,11 +125,11 @@ def test_a_thousand_wrong_changes_lose_no_request(rig: Rig) -> None:
     thread.start()
     try:
         with ThreadPoolExecutor(4) as pool:
-            codes = [answer.status_code for answer in pool.map(lambda _: rig.post(), range(200))]
+            codes = [answer.status_code for answer in pool.map(lambda _: rig.post(), range(1000))]
     finally:
         stop.set()
         thread.join(30)
-    assert codes == [200] * 200
+    assert codes == [200] * 1000
     shown = rig.ready()
     assert shown["policy_version"] == rig.config.version
     assert "user_config" in shown["reload_refused"] or "redeploy" in shown["reload_refused"]

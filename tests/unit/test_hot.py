@@ -87,9 +87,19 @@ def test_what_is_left_out_stays_as_it_was_at_the_start() -> None:
     start = made(GOOD)
     assert hot.applied(start, None) == start
     assert hot.applied(start, {}) == start
-    after = hot.applied(start, {"lanes": {"cloud": {"enabled": False}}})
+    priced = made(changed("lanes", 2, "price", to={"input": 1, "output": 2}))
+    after = hot.applied(priced, {"lanes": {"cloud": {"enabled": False}}, "dispatch": {"idle_s": 3}})
     assert [lane.enabled for lane in after.lanes] == [True, True, False]
+    assert after.lanes[2].price == priced.lanes[2].price is not None
     assert after.policy == start.policy
+    assert after.dispatch == start.dispatch.model_copy(update={"idle_s": 3.0})
+
+
+def test_new_rules_alone_do_not_loosen_the_classes() -> None:
+    start = made(changed("policy", "locations", "internal", to=["device"]))
+    after = hot.applied(start, {"policy": {"rules": [GOOD["policy"]["rules"][1]]}})
+    assert len(after.policy.rules) == 1
+    assert after.policy.locations == start.policy.locations
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import serve
 
 ROOT = Path(__file__).parents[2]
-KNOWS_RAY = {"app", "ingress", "engine", "scout", "cloud", "up", "loopback", "lanes/handle"}
+KNOWS_RAY = {"app", "ingress", "engine", "scout", "cloud", "up", "loopback", "redeploy", "lanes/handle"}
 KNOWS_HTTP = {"egress", "cloud", "lanes/openai", "lanes/anthropic", "cli"}
 CLIENTS = {
     "httpx",
