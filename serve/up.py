@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def wait_for_signal(watch: Watch, *, look: bool) -> None:
     stop, asked = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    signal.signal(signal.SIGHUP, _hang_up(stop, asked))
     while not stop.wait(EVERY_S):
         if now := asked.is_set():
             asked.clear()
@@ -93,15 +93,30 @@ def wait_for_signal(watch: Watch, *, look: bool) -> None:
             watch.look(now)
 
 
+def _hang_up(stop: threading.Event, asked: threading.Event) -> Callable[..., None]:
+    """SIGHUP asks to read the file, unless it says that the terminal this was started from is gone."""
+    attached = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup ignores it
+
+    def heard(*_: object) -> None:
+        (stop if attached and not _has_terminal() else asked).set()
+
+    return heard
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def apply(config: Config) -> None:
     """Hand the hot part of `config` to the replicas that run: none restarts. Raises RuntimeError."""
-    from ray.exceptions import RayError
-    from ray.serve.exceptions import RayServeException
-
     try:
         _run(config)
-    except (RayError, RayServeException) as error:
-        raise RuntimeError(f"Serve did not take it: {error}") from error
+    except Exception as error:  # whatever Serve has against it: what runs goes on
+        raise RuntimeError(f"Serve did not take it: {type(error).__name__}: {error}") from error
 
 
 def _run(config: Config) -> None:

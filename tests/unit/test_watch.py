@@ -1,6 +1,14 @@
 """`pointsman up` applies a file that is whole, right and hot, tells what is not, and never stops for it."""
 
+import fcntl
 import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +22,8 @@ from serve.config import Config, load
 from serve.errors import ConfigError
 from serve.watch import Watch
 from tests.unit.test_config import GOOD, changed, written
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -174,3 +184,70 @@ def test_ordinary_aliases_are_fine() -> None:
 def test_no_more_of_a_file_is_read_than_a_configuration_can_hold() -> None:
     with pytest.raises(ConfigError, match="larger than 256 KiB"):
         yaml_file.read("/dev/zero")
+
+
+# `pointsman up` while it waits.
+
+WAITS = """
+import signal, sys, threading, time
+from pathlib import Path
+from rich.console import Console
+from serve.config import load
+from serve.up import wait_for_signal
+from serve.watch import Watch
+
+path = Path(sys.argv[1])
+watch = Watch(path, load(path), lambda config: config, lambda config: None, Console(width=200))
+
+def announce():
+    while signal.getsignal(signal.SIGHUP) in (signal.SIG_DFL, signal.SIG_IGN):
+        time.sleep(0.01)
+    print("waiting", flush=True)
+
+threading.Thread(target=announce).start()
+wait_for_signal(watch, look=sys.argv[2] == "look")
+print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("look", ["look", "no-look"])
+def test_sighup_reads_the_file_with_and_without_watching_and_sigterm_ends(tmp_path: Path, look: str) -> None:
+    path = written(tmp_path, GOOD)
+    command = [sys.executable, "-c", WAITS, str(path), look]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        written(tmp_path, changed("dispatch", to={"idle_s": 3}))
+        if look == "no-look":
+            time.sleep(1)
+            process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline().startswith("Reloaded ")
+        assert "idle_s: 30.0 -> 3.0" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "says what already runs" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "left\n"
+        assert process.wait(30) == 0
+
+
+def test_a_closed_terminal_still_ends_it(tmp_path: Path) -> None:
+    """SIGHUP means two things: the terminal is gone only where there was one."""
+    path = written(tmp_path, GOOD)
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS, str(path), "no-look"],
+        cwd=ROOT,
+        stdin=its,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+    ) as process:
+        os.close(its)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGHUP)
+        assert "says what already runs" in process.stdout.readline()
+        os.close(ours)
+        assert process.stdout.readline() == "left\n"
+        assert process.wait(30) == 0
