@@ -3,7 +3,9 @@
 Imports neither vLLM nor torch: the driver only describes the graph.
 """
 
+import hashlib
 import os
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
+from serve import hot
 from serve.cloud import CloudProxyDeployment
 from serve.config import Autoscaling, Config, EngineAutoscaling, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
@@ -21,6 +24,8 @@ from serve.keys.config import KeysConfig
 from serve.scout import ScoutDeployment
 
 MEASURED_EVERY_S = 2.0
+# Two graphs of one process run the same code; of another process's code nothing is known.
+_PROCESS = uuid.uuid4().hex
 
 
 class AppArgs(BaseModel):
@@ -59,10 +64,14 @@ def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> ser
 
     `engine` is what answers for every engine of the configuration.
     """
-    engines = {name: _engine(config, name, engine) for name in config.engines}
-    scout = _scout(config.scout) if config.scout else None
-    cloud = _cloud(config) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
+    code = _code(config)
+    engines = {name: _engine(config, name, engine, code) for name in config.engines}
+    scout = _scout(config.scout, code) if config.scout else None
+    cloud = _cloud(config, code) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
     router = RouterDeployment.options(
+        _internal=True,
+        version=code,
+        user_config=hot.part(config),
         num_replicas=config.server.router_replicas,
         max_ongoing_requests=config.server.max_ongoing_requests,
         max_queued_requests=config.server.max_queued_requests,
@@ -73,9 +82,17 @@ def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> ser
     return router.bind(config, engines, scout, cloud)
 
 
-def _engine(config: Config, name: str, deployment: serve.Deployment) -> serve.Application:
+def _code(config: Config) -> str:
+    """Serve restarts replicas when this differs; when only `user_config` does, it tells them."""
+    fixed = "".join(f"{name}{value}" for name, value in sorted(hot.fingerprints(config).items()))
+    return hashlib.sha256(f"{_PROCESS}{fixed}".encode()).hexdigest()
+
+
+def _engine(config: Config, name: str, deployment: serve.Deployment, code: str) -> serve.Application:
     engine = config.engines[name]
     return deployment.options(
+        _internal=True,
+        version=code,
         name=engine_deployment(name),
         max_ongoing_requests=engine.max_ongoing_requests,
         max_queued_requests=engine.max_queued_requests,
@@ -100,8 +117,10 @@ def _scaling(scaling: Autoscaling | None, replicas: int) -> dict[str, Any]:
         return {"autoscaling_config": AutoscalingConfig(metrics_interval_s=interval_s, **options)}
 
 
-def _scout(config: ScoutConfig) -> serve.Application:
+def _scout(config: ScoutConfig, code: str) -> serve.Application:
     return ScoutDeployment.options(
+        _internal=True,
+        version=code,
         max_ongoing_requests=config.max_ongoing_requests,
         max_queued_requests=config.max_queued_requests,
         ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
@@ -110,8 +129,10 @@ def _scout(config: ScoutConfig) -> serve.Application:
     ).bind(config)
 
 
-def _cloud(config: Config) -> "serve.Application":
-    return CloudProxyDeployment.options(logging_config=_quiet()).bind(config)
+def _cloud(config: Config, code: str) -> "serve.Application":
+    return CloudProxyDeployment.options(
+        _internal=True, version=code, user_config=hot.part(config), logging_config=_quiet()
+    ).bind(config)
 
 
 def _quiet() -> LoggingConfig:

@@ -40,21 +40,47 @@ def up(
         str, typer.Option(help="haproxy (fast, default) or plain (Serve's Python proxy)")
     ] = "haproxy",
     port: Annotated[int | None, typer.Option(help="Overrides server.port of the configuration.")] = None,
+    watch: Annotated[bool, typer.Option(help="Apply changes of the file while it serves.")] = True,
 ) -> None:
-    """Start Pointsman on this machine and stay until Ctrl-C."""
-    from serve.up import describe, running, wait_for_signal
+    """Start Pointsman on this machine and stay until Ctrl-C.
 
-    settings = _load(config)
-    if port is not None:
-        settings = settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
+    A change of the configuration's hot part is applied at once, SIGHUP applies it without --watch.
+    """
+    from serve.up import apply, describe, running, wait_for_signal
+    from serve.watch import Watch
+
+    def adjusted(settings: Config) -> Config:
+        server = settings.server.model_copy(update={"port": port or settings.server.port})
+        return settings.model_copy(update={"server": server})
+
+    settings = adjusted(_load(config))
     if proxy not in ("haproxy", "plain"):
         raise _fail(f"--proxy must be haproxy or plain, not {proxy!r}")
     try:
         with running(settings, out, proxy=proxy) as url:
             describe(settings, url, out)
-            wait_for_signal()
+            wait_for_signal(Watch(config, settings, adjusted, apply, out), look=watch)
     except (ConfigError, RuntimeError) as error:
         raise _fail(str(error)) from None
+
+
+@app.command()
+def reload(
+    config: ConfigOption = DEFAULT,
+    address: Annotated[
+        str, typer.Option(envvar="RAY_DASHBOARD_ADDRESS", help="The Ray dashboard of the cluster.")
+    ] = "http://127.0.0.1:8265",
+    name: Annotated[str, typer.Option(help="The Serve application.")] = "pointsman",
+) -> None:
+    """Hand a changed configuration to a Pointsman on a cluster (`serve deploy`); no replica restarts."""
+    from serve.redeploy import send
+
+    settings = _load(config)
+    try:
+        told = send(settings, address, name)
+    except ConfigError as error:
+        raise _fail(str(error)) from None
+    out.print(f"Told {' and '.join(told)} of policy {settings.version[:12]}; /readyz shows it within 2 s.")
 
 
 @app.command()

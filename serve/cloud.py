@@ -6,27 +6,33 @@ Every call passes the egress gate here, whatever the router decided. Does not re
 from collections.abc import AsyncIterator
 
 import httpx2
+from pydantic import JsonValue
 from ray import serve
 
 from serve import egress
-from serve.config import Config, HttpLane
-from serve.errors import LaneUnavailable
+from serve.config import SWITCHED_OFF, Config, HttpLane
+from serve.errors import LaneSwitchedOff, LaneUnavailable
 from serve.lanes.anthropic import AnthropicLane
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.coalesce import coalesce
 from serve.lanes.openai import OpenAILane
+from serve.reload import Reload
 
 
 class CloudProxy:
     """All HTTP lanes of one configuration, each with its own connection pool."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self._reload = Reload(config)
         self._lanes = {lane.name: lane for lane in config.lanes if isinstance(lane, HttpLane)}
         self._clients = {
             name: egress.client(lane) for name, lane in self._lanes.items() if not lane.off_because
         }
         self._dialects = {name: _dialect(self._lanes[name], http) for name, http in self._clients.items()}
+
+    async def reconfigure(self, user_config: JsonValue) -> None:
+        """Serve's hook for a changed `user_config`: the gate follows it from the next call on."""
+        self._reload.take(user_config)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -43,10 +49,12 @@ class CloudProxy:
         Raises LaneError; nothing is sent when the gate says no.
         """
         yield []
-        dialect = self._dialects.get(call.lane)
+        config, dialect = self._reload.config, self._dialects.get(call.lane)
         if dialect is None:
             raise LaneUnavailable(call.lane, "is switched off")
-        egress.check(self._lanes[call.lane], call.permit, call.body, self._config)
+        if not config.lane(call.lane).enabled:
+            raise LaneSwitchedOff(call.lane, SWITCHED_OFF)
+        egress.check(self._lanes[call.lane], call.permit, call.body, config)
         async for piece in coalesce(dialect.documents(call.body, call.stream)):
             yield piece
 

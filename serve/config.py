@@ -7,13 +7,11 @@ import hashlib
 import ipaddress
 import json
 import os
-from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -24,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from serve import yaml_file
 from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
@@ -38,7 +37,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 class Strict(BaseModel):
     """Unknown keys are mistakes, and a loaded configuration never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults are validated so that 30 and 30.0 are one version.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class EnvRef(Strict):
@@ -186,7 +186,27 @@ class SignalsConfig(Strict):
     inline_chars: int = Field(20_000, ge=0, description="longer texts are read off the event loop")
 
 
-class EngineLane(Strict):
+class Price(Strict):
+    """What a lane costs: US dollars per million tokens, which is micro-dollars per token."""
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+    cached_input: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="None: the price of input"
+    )
+
+
+SWITCHED_OFF = "switched off by configuration"
+
+
+class LaneSwitch(Strict):
+    """What of a lane may change while it answers."""
+
+    enabled: bool = Field(True, description="false switches the lane off for every new request")
+    price: Price | None = None
+
+
+class EngineLane(LaneSwitch):
     """A lane answered by an engine of this application."""
 
     kind: Literal["engine"]
@@ -205,7 +225,7 @@ class EngineLane(Strict):
         return value
 
 
-class HttpLane(Strict):
+class HttpLane(LaneSwitch):
     """A lane answered by an HTTP endpoint, spoken to by CloudProxy alone."""
 
     kind: Literal["openai", "anthropic"]
@@ -421,9 +441,13 @@ class Config(Strict):
 
     @cached_property
     def version(self) -> str:
-        """sha256 of the canonical bytes: two equal versions decide alike. Secrets are not part of it."""
-        canonical = json.dumps(self.model_dump(), sort_keys=True, default=_canonical)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """sha256 of `canonical`: two equal versions decide alike. Secrets are not part of it."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @cached_property
+    def canonical(self) -> str:
+        """The whole configuration as JSON that is the same in every process: sets and keys are sorted."""
+        return json.dumps(self.model_dump(), sort_keys=True, default=_canonical)
 
     def lane(self, name: str) -> EngineLane | HttpLane:
         """The lane called `name`. Raises KeyError."""
@@ -447,34 +471,27 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys silently; here it is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-        if doubled := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{doubled[0]!r} stands twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path | str) -> Config:
     """Read and check one file. Raises ConfigError that names the file, the field and the fault."""
-    try:
-        raw = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not readable YAML: {error}") from error
+    return parse(yaml_file.read(path), path)
+
+
+def parse(content: bytes, source: Path | str) -> Config:
+    """Check the bytes of one file. Raises ConfigError that names `source`, the field and the fault."""
+    return checked(yaml_file.parse(content, source), source)
+
+
+def checked(raw: object, source: Path | str) -> Config:
+    """Check values that may be a configuration. Raises ConfigError."""
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(path, error)) from error
+        raise ConfigError(mistakes(source, error)) from error
 
 
-def _explain(path: Path | str, error: ValidationError) -> str:
-    lines = [f"{path}: {error.error_count()} mistake(s)"]
+def mistakes(source: Path | str, error: ValidationError) -> str:
+    """Every mistake with the path of its field, and never a value: it may be a secret in a wrong place."""
+    lines = [f"{source}: {error.error_count()} mistake(s)"]
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in item["loc"]) or "(whole file)"
         lines.append(f"  {where}: {item['msg'].removeprefix('Value error, ')}")

@@ -250,6 +250,13 @@ class ReplicaDied(LaneUnavailable):
     outcome = "died"
 
 
+class LaneSwitchedOff(LaneUnavailable):
+    """A person switched it off while the request was on its way; nothing is wrong with the lane."""
+
+    outcome = "off"
+    cools = False
+
+
 class LaneTimeout(LaneError):
     """Too slow: first token, gap or whole answer."""
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import JsonValue
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling
-from serve.config import Config, EngineLane, HttpLane
+from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.dispatch import Answer
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
 from serve.keys.door import Door
@@ -102,20 +103,21 @@ class _Edge:
         load, config = self._router.load, self._router.config
         lanes = {
             lane.name: {
-                "state": load.state(lane).name.lower(),
-                "note": load.note(lane),
+                "state": load.state(lane).name.lower() if lane.enabled else "off",
+                "note": load.note(lane) if lane.enabled else SWITCHED_OFF,
                 "kind": lane.kind,
                 "location": lane.location,
                 **load.numbers(lane.name),
             }
             for lane in config.lanes
         }
-        ready = any(load.state(lane) is LaneState.READY for lane in config.lanes)
+        ready = any(lane.enabled and load.state(lane) is LaneState.READY for lane in config.lanes)
         body = {
             "status": "ready" if ready else "unavailable",
             "lanes": lanes,
             "policy_version": config.version,
             "keys": config.keys.mode,
+            "reload_refused": self._router.reload_refused,
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -240,6 +242,10 @@ class RouterIngress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return http_app(self._router)
+
+    async def reconfigure(self, user_config: JsonValue) -> None:
+        """Serve's hook for a changed `user_config`: the next request follows it, running ones do not notice."""
+        self._router.reconfigure(user_config)
 
 
 def _lane(lane: EngineLane | HttpLane, handle: DeploymentHandle[Any], times: ServiceTimes) -> LanePort:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from serve.config import ON_PREMISES, Config, Lane, Rule, When
+from serve.config import ON_PREMISES, SWITCHED_OFF, Config, Lane, Rule, When
 from serve.egress import Permit
 from serve.errors import EgressDenied, KeyForbids, NoLaneAble, NoLaneAvailable
 from serve.request import RequestView
@@ -164,11 +164,13 @@ def _exclusions(
         elif view.remote_media and lane.location in ON_PREMISES:
             # Its server would open the address, from inside the network, for a stranger.
             yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
-        elif states[lane.name] is LaneState.OFF:
+        elif not lane.enabled or states[lane.name] is LaneState.OFF:
             yield Exclusion(lane.name, "off", _off(lane))
 
 
 def _off(lane: Lane) -> str:
+    if not lane.enabled:
+        return SWITCHED_OFF
     return (None if lane.kind == "engine" else lane.off_because) or "switched off"
 
 

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from serve import policy, schemas, wish
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
@@ -19,12 +21,21 @@ from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
+from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.wire.openai_chat import ChatRequest, parse
 
 log = logging.getLogger("pointsman.decision")
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One configuration in force, and who follows it. A request keeps the edition it started with."""
+
+    config: Config
+    dispatcher: Dispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +49,56 @@ class Decided:
     decision: Decision
     started: float
     visit: Visit
+    edition: Edition
 
 
 class Router:
     """One process's router: parses, judges, decides, dispatches."""
 
     def __init__(self, config: Config, judges: Judges, lanes: Mapping[str, LanePort], load: LaneLoad) -> None:
-        self.config, self.load = config, load
-        self._judges = judges
-        self._dispatcher = Dispatcher(lanes, load, config)
+        self.load = load
+        self._judges, self._lanes = judges, lanes
+        self._reload = Reload(config)
+        self._edition = Edition(config, Dispatcher(lanes, load, config))
+
+    @property
+    def config(self) -> Config:
+        """What decides the next request."""
+        return self._edition.config
+
+    @property
+    def reload_refused(self) -> str | None:
+        """Why the last change of the configuration was refused, None when it was taken."""
+        return self._reload.fault
+
+    def reconfigure(self, user_config: JsonValue) -> None:
+        """Decide by the changed configuration from the next request on. One that is wrong changes nothing."""
+        config = self._reload.take(user_config)
+        if config.version != self.config.version:
+            self._edition = Edition(config, Dispatcher(self._lanes, self.load, config))
 
     async def decide(self, body: bytes, headers: Mapping[str, str], visit: Visit) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
         started = time.monotonic()
-        parsed = parse(body, self.config.server.bounds)
-        request, wanted = wish.read(parsed, headers, self.config, visit.rights)
+        edition = self._edition
+        config = edition.config
+        parsed = parse(body, config.server.bounds)
+        request, wanted = wish.read(parsed, headers, config, visit.rights)
         schemas.check(request)
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))
 
         def matters(signals: Signals) -> bool:
-            return policy.scout_matters(signals, view, wanted, states, self.config)
+            return policy.scout_matters(signals, view, wanted, states, config)
 
-        signals = await gather(view, self._judges, self.config.signals, matters)
-        decision = policy.decide(signals, view, wanted, states, self.config)
-        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started, visit)
+        signals = await gather(view, self._judges, config.signals, matters)
+        decision = policy.decide(signals, view, wanted, states, config)
+        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started, visit, edition)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
-        deadline = asyncio.get_running_loop().time() + self.config.dispatch.deadline_s
+        edition = decided.edition
+        deadline = asyncio.get_running_loop().time() + edition.config.dispatch.deadline_s
         context, visit = decided.signals.context, decided.visit
         job = Job(
             decided.request,
@@ -78,7 +110,7 @@ class Router:
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
-            answer = await self._dispatcher.run(job)
+            answer = await edition.dispatcher.run(job)
         except HttpError as error:
             visit.settle(0)
             _record(decided, None, error)

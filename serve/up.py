@@ -23,9 +23,10 @@ from rich.table import Column, Table
 from models import lock, store
 from models.errors import ModelMissing
 from serve import haproxy
-from serve.config import Config, EngineLane, HttpLane
+from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
+from serve.watch import EVERY_S, Watch
 
 if TYPE_CHECKING:  # Serve reads the environment at import, and `running` sets it first
     from ray.serve import Deployment
@@ -89,13 +90,53 @@ def running(
             ray.shutdown()
 
 
-def wait_for_signal() -> None:
-    """Block until Ctrl-C or SIGTERM."""
-    stop = threading.Event()
+def wait_for_signal(watch: Watch, *, look: bool) -> None:
+    """Block until Ctrl-C or SIGTERM. Follows the configuration file: on SIGHUP, and by itself if `look`."""
+    stop, asked = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    while not stop.wait(1):
-        pass
+    signal.signal(signal.SIGHUP, _hang_up(stop, asked))
+    while not stop.wait(EVERY_S):
+        if now := asked.is_set():
+            asked.clear()
+        if now or look:
+            watch.look(now)
+
+
+def _hang_up(stop: threading.Event, asked: threading.Event) -> Callable[..., None]:
+    """SIGHUP asks to read the file, unless it says that the terminal this was started from is gone."""
+    attached = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup ignores it
+
+    def heard(*_: object) -> None:
+        (stop if attached and not _has_terminal() else asked).set()
+
+    return heard
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def apply(config: Config) -> None:
+    """Hand the hot part of `config` to the replicas that run: none restarts. Raises RuntimeError."""
+    try:
+        _run(config)
+    except Exception as error:  # whatever Serve has against it: what runs goes on
+        raise RuntimeError(f"Serve did not take it: {type(error).__name__}: {error}") from error
+
+
+def _run(config: Config, engine: Engines | None = None) -> None:
+    from ray import serve
+
+    from serve.app import graph
+    from serve.engine import EngineDeployment
+
+    target = serve.RunTarget(target=graph(config, engine=engine() if engine else EngineDeployment), name=APP)
+    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
 
 def _start_ray(config: Config) -> None:
@@ -182,12 +223,8 @@ def _require_free(config: Config) -> None:
 def _deploy(config: Config, console: Console, engine: Engines | None) -> None:
     from ray import serve
 
-    from serve.app import graph
-    from serve.engine import EngineDeployment
-
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    target = serve.RunTarget(target=graph(config, engine=engine() if engine else EngineDeployment), name=APP)
-    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    _run(config, engine)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}
         while True:
@@ -224,10 +261,14 @@ def describe(config: Config, url: str, console: Console) -> None:
             what, off = f"vLLM: {Path(config.engines[lane.engine].model).name}", None
         else:
             what, off = f"{lane.kind}: {lane.model}", lane.off_because
+        off = off if lane.enabled else SWITCHED_OFF
         table.add_row(lane.name, what, lane.location, f"[yellow]off ({off})" if off else "[green]on")
     console.rule(f"Pointsman is up: {url}/v1")
     console.print(table)
-    if not any(lane.location in ("eu", "global") and not lane.off_because for lane in _remote(config)):
+    if not any(
+        lane.location in ("eu", "global") and lane.enabled and not lane.off_because
+        for lane in _remote(config)
+    ):
         console.print("\nNo cloud lane is on: Pointsman is sovereign and answers with local models only.")
     is_open = config.keys.mode == "open"
     if is_open:

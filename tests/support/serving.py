@@ -5,12 +5,14 @@ Knows how to start it between two loopback upstreams. Does not know what a test 
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import openai
 import uvicorn
+from pydantic import JsonValue
 
 from models.scout.prescout import PreScout
 from serve.cloud import CloudProxy
@@ -66,16 +68,39 @@ def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
 @contextmanager
 def serving(settings: Config) -> Iterator[str]:
     """The base URL of a router that serves `settings` for as long as the block lasts."""
+    with reloadable(settings) as (url, _router, _proxy):
+        yield url
+
+
+@contextmanager
+def reloadable(settings: Config) -> Iterator[tuple[str, "Reconfigure", "Reconfigure"]]:
+    """The same with two calls that hand Router and CloudProxy a new `user_config`, as Serve would."""
     started = threading.Event()
     box: dict[str, Any] = {}
     thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
     thread.start()
     assert started.wait(30), "the ingress did not start"
     try:
-        yield f"http://127.0.0.1:{box['port']}"
+        yield (
+            f"http://127.0.0.1:{box['port']}",
+            partial(_hand_over, box, "router"),
+            partial(_hand_over, box, "proxy"),
+        )
     finally:
         box["server"].should_exit = True
         thread.join(30)
+
+
+Reconfigure = Callable[[JsonValue], None]
+
+
+def _hand_over(box: dict[str, Any], part: str, user_config: JsonValue) -> None:
+    async def call() -> None:
+        answer = box[part].reconfigure(user_config)
+        if answer is not None:
+            await answer
+
+    asyncio.run_coroutine_threadsafe(call(), box["loop"]).result(30)
 
 
 async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
@@ -83,7 +108,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     lanes = {lane.name: proxy for lane in settings.lanes}
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings))
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
-    box["server"] = server
+    box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
@@ -98,4 +123,4 @@ def client(url: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
 
 
-__all__ = ["ThreadedUpstream", "client", "config", "serving"]
+__all__ = ["ThreadedUpstream", "client", "config", "reloadable", "serving"]

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
+from serve import hot
 from serve.app import AppArgs, graph
 from serve.config import Config, load
 
@@ -179,6 +180,13 @@ def test_the_overrides_name_every_deployment_of_the_graph(app: Document, config:
     assert app["import_path"] == "serve.app:build"
     names = [entry["name"] for entry in app["deployments"]]
     assert sorted(names) == sorted(deployed(graph(config)))
+
+
+def test_what_may_change_while_it_runs_is_the_same_for_router_and_gate(app: Document, config: Config) -> None:
+    given = {entry["name"]: entry["user_config"] for entry in app["deployments"] if "user_config" in entry}
+    assert given.keys() == {"Router", "CloudProxy"}
+    assert given["Router"] == given["CloudProxy"]
+    assert hot.applied(config, given["Router"]) == config
 
 
 def test_each_deployment_fits_into_one_group_and_no_other(service: Document, app: Document) -> None:

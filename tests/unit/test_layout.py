@@ -11,7 +11,18 @@ import pytest
 import serve
 
 ROOT = Path(__file__).parents[2]
-KNOWS_RAY = {"app", "ingress", "engine", "scout", "cloud", "up", "loopback", "lanes/handle", "scaling"}
+KNOWS_RAY = {
+    "app",
+    "ingress",
+    "engine",
+    "scout",
+    "cloud",
+    "up",
+    "loopback",
+    "redeploy",
+    "lanes/handle",
+    "scaling",
+}
 KNOWS_HTTP = {"egress", "cloud", "lanes/openai", "lanes/anthropic", "cli"}
 CLIENTS = {
     "httpx",

@@ -48,6 +48,7 @@ def configs(draw: st.DrawFn) -> Config:
             tier=draw(st.sampled_from([1, 2, 3])),
             context=draw(st.sampled_from([100, 5000, 100_000])),
             capabilities=sorted(draw(st.sets(st.sampled_from(CAPABILITIES)))),
+            enabled=draw(st.sampled_from([True, True, True, False])),
         )
         for name in names
     ]
@@ -158,6 +159,7 @@ def test_every_lane_in_a_chain_is_permitted_able_and_switched_on(case: Case) -> 
         assert chosen.location in settings.policy.permits(level)
         assert read.context.input_tokens + (seen.output_tokens or 0) <= chosen.context
         assert seen.needs <= chosen.capabilities
+        assert chosen.enabled
         assert states[name] is not LaneState.OFF
     assert made.permit.locations == settings.policy.permits(level)
     named = {item.lane for item in made.excluded}
@@ -267,3 +269,11 @@ def test_the_scout_matters_when_a_rule_asks_only_for_confidence() -> None:
 def test_the_scout_matters_when_a_rule_asks_for_the_task_it_judges() -> None:
     settings = config(rule("sums", "world", task=["summarisation"]), rule("default", "here"))
     assert scout_matters(signals(), view(), Wish(), ready(settings), settings)
+
+
+@QUICK
+@given(configs())
+def test_every_lane_of_an_accepted_configuration_can_be_reached_by_some_class(settings: Config) -> None:
+    """C3: the loader accepts no lane that nobody could ever use."""
+    public = settings.policy.permits(Sensitivity.PUBLIC)
+    assert all(lane.location in public for lane in settings.lanes)
