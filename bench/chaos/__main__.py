@@ -9,6 +9,7 @@ Linux only. Starts its own `pointsman up` and its own loopback providers, and en
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import report
-from bench.chaos import figures, show
+from bench.chaos import engine, figures, show
 from bench.chaos.faults import FAULTS
 from bench.chaos.figures import Row
 from bench.chaos.rig import Rig
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options, out = _parse(arguments), Console()
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: end what was started
     rows, memory, failures = list[Row](), list[Soak](), list[str]()
     try:
         _run(options, out, rows, memory, failures)
@@ -54,9 +56,26 @@ def _run(
     options: argparse.Namespace, out: Console, rows: list[Row], memory: list[Soak], failures: list[str]
 ) -> None:
     faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
-    with out.status("Starting Pointsman"):
-        rig = Rig(options.proxy).__enter__()
-    with rig:
+    if faults or options.soak:
+        _run_core(faults, options, out, rows, memory, failures)
+    if not options.only or engine.NAME in options.only:
+        if reason := engine.missing():
+            out.print(f"{engine.NAME}: left out, {reason}", markup=False)
+            return
+        with out.status(f"{engine.NAME}: {engine.DOES}"):
+            rows.append(asyncio.run(engine.play(options.proxy)))
+        show.line(out, rows[-1])
+
+
+def _run_core(
+    faults: list[Fault],
+    options: argparse.Namespace,
+    out: Console,
+    rows: list[Row],
+    memory: list[Soak],
+    failures: list[str],
+) -> None:
+    with Rig(options.proxy) as rig:
         for fault in faults:
             if reason := _left_out(fault, rig):
                 out.print(f"{fault.name}: left out, {reason}")
@@ -92,7 +111,7 @@ def _result(rows: list[Row], memory: list[Soak]) -> dict[str, Any]:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     about = (__doc__ or "").partition("\n")[0]
-    names = [fault.name for fault in FAULTS]
+    names = [*(fault.name for fault in FAULTS), engine.NAME]
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=about)
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--seconds", type=float, help="how long each fault lasts at least; default: its own")

@@ -8,6 +8,7 @@ import resource
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -67,28 +68,15 @@ class Rig:
 
     def wait_ready(self, seconds: float) -> None:
         """Until every part runs and every lane is ready. Raises StartFailed."""
-        until = time.monotonic() + seconds
-        while not self.whole():
-            self.child.require_alive()
-            if time.monotonic() > until:
-                state = f"parts missing: {self.missing()}; {self.readyz()}"
-                raise StartFailed(
-                    f"not whole after {seconds:.0f} s ({state}); its last words:\n{self.child.last_words()}"
-                )
-            time.sleep(0.5)
+        try:
+            wait_for(self.child, self.whole, seconds)
+        except StartFailed as error:
+            raise StartFailed(f"parts missing: {self.missing()}; {readyz(self.url)}; {error}") from None
 
     def whole(self) -> bool:
         """Every part has its processes and no lane is down."""
-        lanes = self.readyz().get("lanes", {})
+        lanes = readyz(self.url).get("lanes", {})
         return bool(lanes) and all(x["state"] == "ready" for x in lanes.values()) and not self.missing()
-
-    def readyz(self) -> dict[str, Any]:
-        """What one of the Routers says of itself; empty while nobody answers."""
-        try:
-            body: dict[str, Any] = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=5).json()
-        except (httpx2.HTTPError, ValueError):
-            return {}
-        return body
 
     def missing(self) -> list[str]:
         """Parts that have fewer processes than they should."""
@@ -156,6 +144,25 @@ class Rig:
             "dispatch": {"deadline_s": DEADLINE_S, "first_token_s": 2, "unary_s": 2, "idle_s": 2},
         }
         return raw | ({"scout": {"model": "all-minilm-l6-v2"}} if self.scout else {})
+
+
+def readyz(url: str) -> dict[str, Any]:
+    """What one of the Routers says of itself; empty while nobody answers."""
+    try:
+        body: dict[str, Any] = httpx2.get(f"{url}/readyz", trust_env=False, timeout=5).json()
+    except (httpx2.HTTPError, ValueError):
+        return {}
+    return body
+
+
+def wait_for(child: Child, true: Callable[[], bool], seconds: float) -> None:
+    """Until `true()`. Raises StartFailed with the child's last words."""
+    until = time.monotonic() + seconds
+    while not true():
+        child.require_alive()
+        if time.monotonic() > until:
+            raise StartFailed(f"not ready after {seconds:.0f} s; its last words:\n{child.last_words()}")
+        time.sleep(0.5)
 
 
 def scout_installed() -> bool:
