@@ -80,7 +80,9 @@ def _scout(config: ScoutConfig) -> "serve.Application":
 
 
 def _cloud(config: Config) -> "serve.Application":
-    return CloudProxyDeployment.options(logging_config=_quiet()).bind(config)
+    # With one alone every HTTP lane is gone for the seconds in which a dead one is replaced.
+    replicas = config.server.cloud_replicas or config.server.router_replicas
+    return CloudProxyDeployment.options(num_replicas=replicas, logging_config=_quiet()).bind(config)
 
 
 def _quiet() -> LoggingConfig:

@@ -68,6 +68,9 @@ class ServerConfig(Strict):
     max_body_bytes: int = Field(8 << 20, ge=1024, description="larger bodies are refused with 413")
     body_timeout_s: float = Field(30, gt=0, description="a body that takes longer is refused with 408")
     router_replicas: int = Field(1, ge=1)
+    cloud_replicas: int | None = Field(
+        None, ge=1, description="CloudProxies, each with connections of its own; None: as many as Routers"
+    )
     max_ongoing_requests: int = Field(512, ge=1)
     max_queued_requests: int = Field(256, ge=1)
 

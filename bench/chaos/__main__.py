@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status: 1 when a promise did not hold or nothing could be measured, else 0."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options, out = _parse(arguments), Console()
+    if not out.is_terminal:
+        out = Console(width=170)  # a log has no width; the table has one
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: end what was started
     rows, memory, failures = list[Row](), list[Soak](), list[str]()

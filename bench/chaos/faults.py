@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 from bench.chaos.figures import Row
-from bench.chaos.rig import DEADLINE_S
+from bench.chaos.rig import DEADLINE_S, LANE_TAKES
 from bench.chaos.scene import Fault, Scene
 from bench.chaos.traffic import Load
 
 UNSURE = "Explain how number {serial} relates to primes and prove it."
 CONFIDENTIAL = {"x-pointsman-sensitivity": "confidential"}
-BURST = 400
+BURST = 4 * 2 * LANE_TAKES
 KILLS = 5
 RETRY_FLOOR = 10
 
@@ -172,7 +172,7 @@ FAULTS: tuple[Fault, ...] = (
         invisible=False,
         promises=_interrupted,
     ),
-    Fault("cloudproxy-killed", "R1", "SIGKILL CloudProxy", _kill("CloudProxy")),
+    Fault("cloudproxy-killed", "R1", "SIGKILL one of two CloudProxies", _kill("CloudProxy", 1)),
     Fault("scout-killed", "R17", "SIGKILL the Scout", _kill("Scout"), Load(UNSURE), needs_scout=True),
     Fault("scout-frozen", "R17", "SIGSTOP the Scout", _freeze_scout, Load(UNSURE), needs_scout=True),
     Fault("controller-killed", "R5", "SIGKILL Serve's controller", _kill("controller")),
@@ -180,7 +180,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "burst",
         "R12",
-        f"{BURST} requests at once, local lanes take 64",
+        f"{BURST} requests at once: four times what the local lanes take",
         _burst,
         seconds=0,
         promises=_small_growth,

@@ -17,6 +17,7 @@ class Row:
 
     lost        neither a right answer nor a documented error, after the SDK's own retries
     errors      documented errors the client saw
+    fell_back   requests that another lane than the first answered, which is what a fault should cost at most
     retried     requests for which the SDK had to ask again
     p50, p99    seconds of all requests, whatever came of them
     recovery_s  the longest time from a strike to the end of the last request it disturbed
@@ -29,6 +30,7 @@ class Row:
     requests: int
     lost: int
     errors: int
+    fell_back: int
     retried: int
     p50: float
     p99: float
@@ -55,6 +57,7 @@ def row(fault: str, outcomes: Sequence[Outcome], strikes: Sequence[float], in_fl
         requests=len(outcomes),
         lost=sum(outcome.verdict == "lost" for outcome in outcomes),
         errors=sum(outcome.verdict == "error" for outcome in outcomes),
+        fell_back=sum(outcome.attempts > 1 for outcome in outcomes),
         retried=sum(outcome.retries > 0 for outcome in outcomes),
         p50=times["p50"],
         p99=times["p99"],

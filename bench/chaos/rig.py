@@ -24,6 +24,7 @@ from models.errors import ModelMissing
 
 ANSWER_MS = 250
 DEADLINE_S = 5.0
+LANE_TAKES = 16
 START_S = 240.0
 # What the command line of each part holds.
 PARTS = {
@@ -80,7 +81,7 @@ class Rig:
 
     def missing(self) -> list[str]:
         """Parts that have fewer processes than they should."""
-        wanted = {"Router": 2, "CloudProxy": 1, "controller": 1}
+        wanted = {"Router": 2, "CloudProxy": 2, "controller": 1}
         wanted |= {"HAProxy": 1, "HAProxy's keeper": 1} if self.proxy == "haproxy" else {"proxy": 1}
         wanted |= {"Scout": 1} if self.scout else {}
         return [part for part, count in wanted.items() if len(self.pids(part)) < count]
@@ -129,8 +130,8 @@ class Rig:
         raw: dict[str, Any] = {
             "server": {"router_replicas": 2},
             "lanes": [
-                _lane("local-a", self.local, "device", 1, 32),
-                _lane("local-b", self.spare, "device", 1, 32),
+                _lane("local-a", self.local, "device", 1, LANE_TAKES),
+                _lane("local-b", self.spare, "device", 1, LANE_TAKES),
                 _lane("cloud", self.cloud, "global", 2, 512),
             ],
             "policy": {

@@ -9,7 +9,7 @@ from rich.table import Table
 from bench.chaos.figures import Row, visible_share
 from bench.chaos.soak import Soak
 
-HEADS = ("requests", "lost", "errors", "retried", "p50 s", "p99 s", "recovery s", "back s")
+HEADS = ("requests", "lost", "errors", "fell back", "retried", "p50 s", "p99 s", "recovery s", "back s")
 
 
 def line(console: Console, row: Row) -> None:
@@ -24,18 +24,10 @@ def table(console: Console, rows: Sequence[Row], memory: Sequence[Soak]) -> None
     for column in found.columns[1:-1]:
         column.justify = "right"
     for row in rows:
-        figures = (
-            row.requests,
-            row.lost,
-            row.errors,
-            row.retried,
-            row.p50,
-            row.p99,
-            row.recovery_s,
-            row.back_s,
-        )
+        counts = (row.requests, row.lost, row.errors, row.fell_back, row.retried)
+        times = (row.p50, row.p99, row.recovery_s, row.back_s)
         held = "[green]held" if not row.broken else "[red]" + "; ".join(row.broken)
-        found.add_row(row.fault, *map(_text, figures), held)
+        found.add_row(row.fault, *map(str, counts), *map(_text, times), held)
     if rows:
         console.print(found)
         seen, asked = visible_share(rows)
@@ -76,4 +68,4 @@ def plot(path: Path, rows: Sequence[Row], memory: Sequence[Soak]) -> None:
 
 
 def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"
+    return "-" if value is None else f"{value:.2f}"

@@ -37,6 +37,7 @@ class Outcome:
     verdict  `right`: the whole, true answer; `error`: one that docs/reliability.md names; `lost`: anything else
     code     the error's code, or what was wrong
     retries  how often the SDK asked again by itself, where it says so
+    attempts lanes that Pointsman asked for it, where it says so
     """
 
     stream: bool
@@ -46,6 +47,7 @@ class Outcome:
     code: str = ""
     retries: int = 0
     lane: str = ""
+    attempts: int = 0
 
     @property
     def seconds(self) -> float:
@@ -102,7 +104,12 @@ async def ask(client: openai.AsyncOpenAI, load: Load, serial: str, stream: bool)
             extra_headers=load.headers,
             max_tokens=load.most,
         )
-        begun = replace(begun, retries=raw.retries_taken, lane=raw.headers.get("x-pointsman-lane", ""))
+        begun = replace(
+            begun,
+            retries=raw.retries_taken,
+            lane=raw.headers.get("x-pointsman-lane", ""),
+            attempts=int(raw.headers.get("x-pointsman-attempts", 0)),
+        )
         answer: Any = raw.parse()
         text = None if load.most else expected(prompt)
         fault = await _stream_fault(answer, text) if stream else _unary_fault(answer, text)
@@ -150,4 +157,5 @@ def documented(error: openai.OpenAIError) -> bool:
 def _code(error: openai.OpenAIError) -> str:
     code = error.code if isinstance(error, openai.APIError) else None
     status = f"{error.status_code} " if isinstance(error, openai.APIStatusError) else ""
-    return f"{status}{code or type(error).__name__}"
+    cause = f": {type(error.__cause__).__name__}" if error.__cause__ else ""
+    return f"{status}{code or type(error).__name__ + cause}"

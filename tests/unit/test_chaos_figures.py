@@ -53,9 +53,12 @@ def test_a_request_that_nobody_takes_is_lost() -> None:
     assert asyncio.run(refused()).verdict == "lost"
 
 
-def test_the_clients_retries_are_counted(cloud: ThreadedUpstream) -> None:
-    outcome = asked(dict.fromkeys(ALL, "500_then_ok"), cloud, stream=False, retries=2)
-    assert (outcome.verdict, outcome.retries > 0) == ("right", outcome.lane == "cloud-anthropic")
+def test_falling_back_and_asking_again_are_told_apart(cloud: ThreadedUpstream) -> None:
+    fell = asked({"local-general": "500", "local-tools": "500"}, cloud, stream=False)
+    assert (fell.verdict, fell.retries, fell.lane, fell.attempts) == ("right", 0, "cloud-openai", 2)
+    garbled = dict.fromkeys(ALL, "bad_json") | {"cloud-openai": "500_then_ok"}
+    again = asked(garbled, cloud, stream=False, retries=2)
+    assert (again.verdict, again.retries) == ("right", 1)
 
 
 def outcome(started: float, seconds: float, verdict: str = "right") -> Outcome:
