@@ -1,0 +1,70 @@
+"""A killed HAProxy is started again; one that was told to go is not. Real processes, without Ray."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serve import revive
+
+
+class Keeper:
+    """What revive.keep needs of Serve's HAProxyApi, with `sleep` for HAProxy."""
+
+    def __init__(self) -> None:
+        self._proc: Any = None
+        self.started = 0
+
+    async def _start_and_wait_for_haproxy(self, *arguments: str) -> Any:
+        self.started += 1
+        return await asyncio.create_subprocess_exec("sleep", "60")
+
+    async def stop(self) -> None:
+        self._proc.kill()
+        await self._proc.wait()
+
+
+@pytest.fixture
+def keeper(monkeypatch: pytest.MonkeyPatch) -> Any:
+    fresh = type("Fresh", (Keeper,), dict(Keeper.__dict__))
+    monkeypatch.setattr(revive, "LIVED_S", 0.0)
+    revive.keep(SimpleNamespace(HAProxyApi=fresh))
+    return fresh()
+
+
+async def test_a_killed_one_is_started_again_and_again(keeper: Any) -> None:
+    keeper._proc = await keeper._start_and_wait_for_haproxy()
+    for count in (2, 3):
+        before = keeper._proc
+        before.kill()
+        async with asyncio.timeout(10):
+            while keeper._proc is before:  # noqa: ASYNC110 - nothing signals it
+                await asyncio.sleep(0.01)
+        assert (keeper.started, keeper._proc.returncode) == (count, None)
+    await keeper.stop()
+
+
+async def test_one_that_is_stopped_or_replaced_stays_gone(keeper: Any) -> None:
+    old = await keeper._start_and_wait_for_haproxy()
+    keeper._proc = await keeper._start_and_wait_for_haproxy("-sf", str(old.pid))
+    old.kill()
+    await old.wait()
+    await keeper.stop()
+    await asyncio.gather(*revive._watching)
+    assert keeper.started == 2
+
+
+async def test_one_that_dies_at_once_is_left_to_serve(keeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revive, "LIVED_S", 60.0)
+    keeper._proc = await keeper._start_and_wait_for_haproxy()
+    keeper._proc.kill()
+    await asyncio.gather(*revive._watching)
+    assert keeper.started == 1
+
+
+def test_serves_own_class_has_what_is_watched() -> None:
+    from ray.serve._private.haproxy import HAProxyApi
+
+    assert callable(HAProxyApi._start_and_wait_for_haproxy)
+    assert callable(HAProxyApi.stop)
