@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from bench.chaos import figures
+from bench.chaos import engine, figures, scene
+from bench.chaos.faults import FAULTS
+from bench.chaos.figures import Row, row
 from bench.chaos.lanes import Lane
+from bench.chaos.rig import Rig
 from bench.chaos.traffic import Load, Outcome, Traffic, ask, client
+from bench.machine import ROOT
 from tests.support.serving import config, serving
 from tests.support.upstream import ThreadedUpstream
 
@@ -84,11 +89,11 @@ def test_slow_is_measured_against_the_time_before_the_strike() -> None:
 
 
 def test_a_row_counts_the_three_verdicts_apart() -> None:
-    row = figures.row("x", [outcome(0, 1), outcome(0, 1, "error"), outcome(0, 1, "lost")], [0.5], 3)
-    assert (row.requests, row.errors, row.lost, row.strikes, row.in_flight) == (3, 1, 1, 1, 3)
-    assert figures.visible_share([row]) == (2, 3)
-    row.invisible = False
-    assert figures.visible_share([row]) == (0, 0)
+    found = row("x", [outcome(0, 1), outcome(0, 1, "error"), outcome(0, 1, "lost")], [0.5], 3)
+    assert (found.requests, found.errors, found.lost, found.strikes, found.in_flight) == (3, 1, 1, 1, 3)
+    assert figures.visible_share([found]) == (2, 3)
+    found.invisible = False
+    assert figures.visible_share([found]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +124,53 @@ def test_a_lane_can_be_broken_and_mended() -> None:
         lane.freeze()
         lane.thaw()
         assert lane.hits() == 2
+
+
+def fault_row(name: str, **figures: Any) -> Row:
+    made = row(name, [outcome(0, 1)], [0.5], 3)
+    for field, value in figures.items():
+        setattr(made, field, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "broken"),
+    [
+        pytest.param("lane-killed", {"p99": 4.9}, 0, id="within-the-deadline"),
+        pytest.param("lane-killed", {"p99": 5.1}, 1, id="over-the-deadline"),
+        pytest.param("cloud-fails", {"seen": {"cloud hits": 130, "asked meanwhile": 100}}, 0, id="budget"),
+        pytest.param("cloud-fails", {"seen": {"cloud hits": 131, "asked meanwhile": 100}}, 1, id="storm"),
+        pytest.param("streams-cut", {"errors": 1, "codes": {"upstream_interrupted": 1}}, 0, id="cut"),
+        pytest.param("streams-cut", {}, 1, id="nothing-was-cut"),
+        pytest.param("streams-cut", {"errors": 1, "codes": {"500 x": 1}}, 1, id="another-error"),
+        pytest.param("burst", {"seen": {"Router RSS MiB more": 101}}, 1, id="grew"),
+    ],
+)
+def test_promises(name: str, figures: dict[str, Any], broken: int) -> None:
+    promises = {fault.name: fault for fault in FAULTS}[name].promises
+    assert len([*promises(fault_row(name, **figures))]) == broken
+
+
+@pytest.mark.parametrize(("hits", "lanes"), [(1, {}), (0, {"cloud": 1})])
+def test_one_confidential_request_at_the_cloud_breaks_the_promise(hits: int, lanes: dict[str, int]) -> None:
+    promises = {fault.name: fault for fault in FAULTS}["confidential-without-locals"].promises
+    seen = {"errors": 1, "codes": {"503 no_lane_available": 1}}
+    assert not [*promises(fault_row("x", **seen, seen={"cloud hits": 0}))]
+    assert len([*promises(fault_row("x", **seen, seen={"cloud hits": hits}, lanes=lanes))]) == 1
+
+
+async def test_a_strike_that_would_hit_nothing_is_refused() -> None:
+    async with client("http://127.0.0.1:9") as sdk:
+        traffic = Traffic(sdk, Load(workers=4))
+        stage = scene.Scene(Rig(scout=False), traffic, 1)
+        with pytest.raises(scene.Unfair):
+            await stage.strike(lambda: None)
+        traffic.in_flight = 2
+        assert await stage.strike(lambda: "done") == "done"
+    assert (len(stage.strikes), stage.in_flight) == (1, 2)
+
+
+def test_every_fault_is_explained() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    assert not [fault.name for fault in FAULTS if f"`{fault.name}`" not in text]
+    assert f"`{engine.NAME}`" in text
