@@ -12,6 +12,7 @@ import asyncio
 import signal
 import sys
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,62 +37,94 @@ def main(arguments: list[str] | None = None) -> int:
         out = Console(width=170)  # a log has no width; the table has one
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: end what was started
-    rows, memory, failures = list[Row](), list[Soak](), list[str]()
+    suite = _Suite(options, out)
     try:
-        _run(options, out, rows, memory, failures)
+        suite.run()
     except StartFailed as error:
-        failures.append(str(error))
+        suite.failures.append(str(error))
     except KeyboardInterrupt:
-        failures.append("interrupted; these are the faults that were finished")
-    command = ["python", "-m", "bench.chaos", *arguments]
-    result = report.origin(command, started_at, time.perf_counter() - started) | _result(rows, memory)
-    show.table(out, rows, memory)
-    report.save(options.out, result)
+        suite.failures.append("interrupted; these are the faults that were finished")
+    finally:
+        command = ["python", "-m", "bench.chaos", *arguments]
+        origin = report.origin(command, started_at, time.perf_counter() - started)
+        report.save(options.out, origin | suite.result())
+        show.table(out, suite.rows, suite.memory)
     if options.plot:
-        show.plot(options.plot, rows, memory)
-    for failure in failures:
+        show.plot(options.plot, suite.rows, suite.memory)
+    for failure in suite.failures:
         out.print(failure, style="red", markup=False, soft_wrap=True)
-    return 1 if failures or not (rows or memory) or any(row.broken for row in rows) else 0
+    return 0 if suite.held() else 1
 
 
-def _run(
-    options: argparse.Namespace, out: Console, rows: list[Row], memory: list[Soak], failures: list[str]
-) -> None:
-    faults = [fault for fault in FAULTS if not options.only or fault.name in options.only]
-    if faults or options.soak:
-        _run_core(faults, options, out, rows, memory, failures)
-    if not options.only or engine.NAME in options.only:
-        if reason := engine.missing():
-            out.print(f"{engine.NAME}: left out, {reason}", markup=False)
-            return
-        with out.status(f"{engine.NAME}: {engine.DOES}"):
-            rows.append(asyncio.run(engine.play(options.proxy)))
-        show.line(out, rows[-1])
+@dataclass(slots=True)
+class _Suite:
+    """What is to be done, and what has been found so far."""
 
+    options: argparse.Namespace
+    out: Console
+    rows: list[Row] = field(default_factory=list)
+    memory: list[Soak] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
-def _run_core(
-    faults: list[Fault],
-    options: argparse.Namespace,
-    out: Console,
-    rows: list[Row],
-    memory: list[Soak],
-    failures: list[str],
-) -> None:
-    with Rig(options.proxy) as rig:
-        for fault in faults:
-            if reason := _left_out(fault, rig):
-                out.print(f"{fault.name}: left out, {reason}")
-                continue
-            with out.status(f"{fault.name}: {fault.does}"):
+    def run(self) -> None:
+        """All that was asked for. Raises StartFailed when there is no Pointsman to break."""
+        left = [fault for fault in FAULTS if self._wanted(fault.name)]
+        while left or (self.options.soak and not self.memory):
+            with Rig(self.options.proxy) as rig:
                 try:
-                    rows.append(asyncio.run(play(fault, rig, options.seconds)))
-                except Unfair as error:
-                    failures.append(f"{fault.name}: {error}")
-                    continue
-            show.line(out, rows[-1])
-        if options.soak:
-            with out.status(f"soak: {options.soak} requests"):
-                memory.append(asyncio.run(soak(rig, options.soak)))
+                    self._core(left, rig)
+                except StartFailed as error:  # it did not heal: another one for the faults that are left
+                    self.failures.append(str(error))
+                    if not left:
+                        break
+        if self._wanted(engine.NAME):
+            self._engine()
+
+    def held(self) -> bool:
+        """Something was measured, and every promise held."""
+        broken = self.failures or any(row.broken for row in self.rows)
+        return bool(self.rows or self.memory) and not broken
+
+    def result(self) -> dict[str, Any]:
+        """For the JSON file."""
+        failed, asked = figures.visible_share(self.rows)
+        return {
+            "faults": [row.as_json() for row in self.rows],
+            "invisible": {"requests": asked, "seen_by_client": failed},
+            "soak": [run.as_json() for run in self.memory],
+            "failures": self.failures,
+        }
+
+    def _wanted(self, name: str) -> bool:
+        return not self.options.only or name in self.options.only
+
+    def _core(self, left: list[Fault], rig: Rig) -> None:
+        while left:
+            fault = left.pop(0)
+            if reason := _left_out(fault, rig):
+                self.out.print(f"{fault.name}: left out, {reason}", markup=False)
+                continue
+            with self.out.status(f"{fault.name}: {fault.does}"):
+                self._play(fault, rig)
+        if self.options.soak:
+            with self.out.status(f"soak: {self.options.soak} requests"):
+                self.memory.append(asyncio.run(soak(rig, self.options.soak)))
+
+    def _play(self, fault: Fault, rig: Rig) -> None:
+        try:
+            self.rows.append(asyncio.run(play(fault, rig, self.options.seconds)))
+        except Unfair as error:
+            self.failures.append(f"{fault.name}: {error}")
+        else:
+            show.line(self.out, self.rows[-1])
+
+    def _engine(self) -> None:
+        if reason := engine.missing():
+            self.out.print(f"{engine.NAME}: left out, {reason}", markup=False)
+            return
+        with self.out.status(f"{engine.NAME}: {engine.DOES}"):
+            self.rows.append(asyncio.run(engine.play(self.options.proxy)))
+        show.line(self.out, self.rows[-1])
 
 
 def _left_out(fault: Fault, rig: Rig) -> str:
@@ -100,15 +133,6 @@ def _left_out(fault: Fault, rig: Rig) -> str:
     if fault.name in ("haproxy-killed", "proxy-killed") and rig.proxy != "haproxy":
         return "there is no HAProxy with --proxy plain"
     return ""
-
-
-def _result(rows: list[Row], memory: list[Soak]) -> dict[str, Any]:
-    failed, asked = figures.visible_share(rows)
-    return {
-        "faults": [row.as_json() for row in rows],
-        "invisible": {"requests": asked, "seen_by_client": failed},
-        "soak": [run.as_json() for run in memory],
-    }
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

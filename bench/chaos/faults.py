@@ -196,5 +196,12 @@ FAULTS: tuple[Fault, ...] = (
         promises=_stays_here,
     ),
     Fault("haproxy-killed", "R4", "SIGKILL the HAProxy process", _kill("HAProxy")),
-    Fault("proxy-killed", "R4", "SIGKILL the actor that keeps HAProxy", _kill("HAProxy's keeper")),
+    Fault(
+        "proxy-killed",
+        "R4",
+        "SIGKILL the actor that keeps HAProxy, and HAProxy with it",
+        _kill("HAProxy's keeper"),
+        invisible=False,
+        outage_s=20,
+    ),
 )
