@@ -1,6 +1,7 @@
 # Everything a person types. `make help` lists it.
 CONFIG ?= configs/cpu.yaml
 T ?=
+CHAOS ?=
 UV ?= uv
 VENV := .venv/bin
 INSTALL := configs/requirements/install.py
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-nightly setup models lint lock clean python
+.PHONY: help run test test-nightly chaos setup models lint lock clean python
 
 run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFIG=configs/cpu.yaml
 	@$(VENV)/pointsman models fetch --config $(CONFIG)
@@ -27,6 +28,11 @@ test: python ## Lint, type-check and run all tests, or some: make test T=tests/u
 
 test-nightly: export POINTSMAN_NIGHTLY=1
 test-nightly: test ## The tests with their long loops: POINTSMAN_NIGHTLY=1
+
+chaos: python ## Break a real Pointsman under load, count what clients notice: make chaos CHAOS="--only lane-killed"
+	@$(PYTHON) $(INSTALL) --profile cpu --dev
+	@$(VENV)/pointsman models fetch
+	@exec $(VENV)/python -m bench.chaos --out bench/results/chaos.json --plot bench/results/chaos.svg $(CHAOS)
 
 setup: python ## Only install: by CONFIG, or PROFILE=core|cpu|gpu; DEV=1 adds the test tools
 	@$(PYTHON) $(INSTALL) $(SETUP)

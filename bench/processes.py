@@ -65,10 +65,22 @@ def measure(pids: Iterable[int]) -> list[Process]:
     return sorted(processes, key=lambda process: -process.rss_kib)
 
 
-def _process(pid: int) -> Process | None:
+def commands(pids: Iterable[int]) -> dict[int, str]:
+    """The command lines of those that still live."""
+    return {pid: command for pid in pids if (command := _command(pid))}
+
+
+def _command(pid: int) -> str:
+    """Empty for a process that has ended."""
     with suppress(OSError):
         line = (PROC / str(pid) / "cmdline").read_bytes()
-        command = line.replace(b"\0", b" ").decode(errors="replace").strip()
+        return line.replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+def _process(pid: int) -> Process | None:
+    with suppress(OSError):
+        command = _command(pid)
         sizes = _sizes(pid)
         if command and "Rss" in sizes:
             return Process(pid, role(command), command[:80], sizes["Rss"], sizes.get("Pss"))

@@ -129,9 +129,14 @@ def _scout(config: ScoutConfig, code: str) -> serve.Application:
     ).bind(config)
 
 
-def _cloud(config: Config, code: str) -> "serve.Application":
+def _cloud(config: Config, code: str) -> serve.Application:
     return CloudProxyDeployment.options(
-        _internal=True, version=code, user_config=hot.part(config), logging_config=_quiet()
+        _internal=True,
+        version=code,
+        user_config=hot.part(config),
+        # With one alone every HTTP lane is gone for the seconds in which a dead one is replaced.
+        num_replicas=config.server.cloud_replicas or config.server.router_replicas,
+        logging_config=_quiet(),
     ).bind(config)
 
 

@@ -78,6 +78,9 @@ class ServerConfig(Strict):
         10_000, ge=1, description="content parts of all messages; more are refused with 400"
     )
     router_replicas: int = Field(1, ge=1)
+    cloud_replicas: int | None = Field(
+        None, ge=1, description="CloudProxies, each with connections of its own; None: as many as Routers"
+    )
     max_ongoing_requests: int = Field(512, ge=1)
     max_queued_requests: int = Field(256, ge=1)
 

@@ -6,6 +6,8 @@ Serve has no setting for their address. On a cluster NetworkPolicies do this job
 
 from typing import Any
 
+from serve import revive
+
 LOOPBACK = "127.0.0.1"
 HOOK = "serve.loopback.bind"
 
@@ -24,6 +26,7 @@ def bind() -> None:
 
     replica.add_port_to_grpc_server = on_loopback
     haproxy.HAPROXY_CONFIG_TEMPLATE = confined(haproxy.HAPROXY_CONFIG_TEMPLATE)
+    revive.keep(haproxy)
 
 
 def confined(template: str) -> str:

@@ -50,6 +50,7 @@ ALWAYS = {
     "PYTHONWARNINGS": "ignore",
 }
 APP = "pointsman"
+UNHEALTHY_S = 60  # a replica that died or was too slow at the start is replaced by Serve
 ROOT = str(Path(__file__).resolve().parents[1])
 
 
@@ -227,13 +228,18 @@ def _deploy(config: Config, console: Console, engine: Engines | None) -> None:
     _run(config, engine)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}
+        failing_since: float | None = None
         while True:
             app = serve.status().applications.get(APP)
             if app is not None:
                 _show(progress, rows, {name: d.status.value for name, d in app.deployments.items()})
                 if app.status.value == "RUNNING":
                     return
-                if app.status.value in ("DEPLOY_FAILED", "UNHEALTHY"):
+                failing_since = (
+                    (failing_since or time.monotonic()) if app.status.value == "UNHEALTHY" else None
+                )
+                too_long = failing_since is not None and time.monotonic() - failing_since > UNHEALTHY_S
+                if too_long or app.status.value == "DEPLOY_FAILED":
                     faults = [f"{name}: {d.message}" for name, d in app.deployments.items() if d.message]
                     raise RuntimeError("\n".join(["The graph did not come up.", app.message, *faults]))
             time.sleep(0.5)

@@ -22,6 +22,7 @@ class Routes:
     """Sends each request to its wire."""
 
     def __init__(self) -> None:
+        self.instead = ""
         self._refused: set[str] = set()
         self._serial = 0
 
@@ -50,7 +51,7 @@ class Routes:
         except BadAsk as bad:
             await stage.reply(400, to_bytes(dump(stage.wire.error("invalid", str(bad)))))
             return
-        stage.script = self._only_once(find(stage.ask.model), stage.request)
+        stage.script = self._only_once(find(self.instead or stage.ask.model), stage.request)
         await stage.play()
 
     def _only_once(self, script: Script, request: Request) -> Script:

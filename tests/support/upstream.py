@@ -78,6 +78,10 @@ class Upstream(Recorded):
             while not true():  # noqa: ASYNC110 - `true` may look at anything, so nothing can signal it
                 await asyncio.sleep(0.005)
 
+    def play(self, fault: str) -> None:
+        """From now on answer with this fault, whatever the model name says; empty: by the name again."""
+        self._routes.instead = fault
+
     def clear(self) -> None:
         """Forget the past, including which messages `*_then_ok` has refused."""
         super().clear()

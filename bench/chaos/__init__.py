@@ -1,0 +1,1 @@
+"""Faults injected into a real Pointsman under a steady load from the official SDK: `make chaos`."""
