@@ -99,7 +99,7 @@ def _title(result: Mapping[str, Any]) -> str:
     if found["first_new_replica_s"] is None:
         return f"Load of {settings['step']:g} replicas (policy {settings['policy']}): no new replica came"
     return (
-        f"Load of {settings['step']:g} replicas (policy {settings['policy']}): overflow after {found['first_spill_s']} s, "
+        f"Load of {settings['step']:g} replicas ({settings['policy']}): overflow after {found['first_spill_s']} s, "
         f"a new replica serves after {found['first_new_replica_s']} s,\n"
         f"the last spilled request after {found['last_spill_s']} s; {found['failed']} of {found['requests']} failed"
     )
