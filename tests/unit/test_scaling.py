@@ -15,7 +15,8 @@ from ray.serve.autoscaling_policy import _apply_autoscaling_config
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 from serve import app
-from serve.config import Autoscaling, EngineAutoscaling
+from serve.config import Autoscaling, EngineAutoscaling, load
+from serve.engine import EngineDeployment
 from serve.scaling import FRESH_S, ByQueueAndSpill, document, replicas, spilled
 
 demands = st.floats(0, 1e6)
@@ -207,3 +208,11 @@ def test_serves_own_policy_where_the_configuration_says_so() -> None:
         assert config.target_ongoing_requests == 5
         assert config.metrics_interval_s < config.look_back_period_s
     assert app._scaling(None, 3) == {"num_replicas": 3}
+
+
+def test_a_replica_that_goes_has_time_for_the_longest_answer() -> None:
+    settings = load("configs/gpu-1.yaml")
+    options = app._engine(settings, "general", EngineDeployment)._bound_deployment._deployment_config
+    assert options.graceful_shutdown_timeout_s > settings.dispatch.deadline_s
+    assert options.autoscaling_config is not None
+    assert options.autoscaling_config.policy.policy_function == "serve.scaling:ByQueueAndSpill"
