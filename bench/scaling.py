@@ -29,6 +29,8 @@ ENGINE = "stub"
 WORDS, WORD_S = 10, 0.2
 ONGOING, QUEUED, TARGET, MOST = 4, 2, 2.5, 5
 SERVICE_S = WORDS * WORD_S
+CAPACITY = TARGET / SERVICE_S
+"""Requests a second that one replica takes at its target: 1x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,9 @@ def _config(cloud: str, policy: str) -> dict[str, Any]:
 
 
 def _rates(options: argparse.Namespace) -> list[float]:
-    """Requests a second, second by second: what one replica takes at its target, then the step, then as before."""
-    one = TARGET / SERVICE_S * 0.95
-    return [one] * options.before + [one * options.step] * options.during + [one] * options.after
+    """Requests a second, second by second: what one replica takes with ease, then the step, then as before."""
+    calm, busy = CAPACITY * options.base, CAPACITY * options.step
+    return [calm] * options.before + [busy] * options.during + [calm] * options.after
 
 
 async def _measure(graph: StubGraph, rates: Sequence[float], seed: int) -> Run:
@@ -191,7 +193,8 @@ def summary(run: Run, step_at: int) -> dict[str, Any]:
     spilled = [arrival.at for arrival in run.arrivals if not arrival.local and arrival.at >= step_at]
     counts = [entry["running"] for entry in run.replicas]
     turns = [right - left for left, right in pairwise(counts) if right != left]
-    more = [entry["at"] for entry in run.replicas if entry["running"] > counts[0] and entry["at"] >= step_at]
+    had = [entry["running"] for entry in run.replicas if entry["at"] < step_at][-1:] or counts[:1]
+    more = [entry["at"] for entry in run.replicas if entry["running"] > had[0] and entry["at"] >= step_at]
     return {
         "requests": len(run.arrivals),
         "failed": sum(bool(arrival.sample.error) for arrival in run.arrivals),
@@ -213,7 +216,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "before_s": options.before,
         "during_s": options.during,
         "after_s": options.after,
+        "base": options.base,
         "step": options.step,
+        "capacity_per_s": CAPACITY,
         "service_s": SERVICE_S,
         "max_ongoing_requests": ONGOING,
         "max_queued_requests": QUEUED,
@@ -228,10 +233,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write every second of the run to this JSON file")
     parser.add_argument("--plot", type=Path, help="draw the run: .svg or .png")
     parser.add_argument("--policy", choices=("queue_and_spill", "queue"), default="queue_and_spill")
-    parser.add_argument("--step", type=float, default=4.0, help="how many times the load, during the step")
-    parser.add_argument("--before", type=int, default=15, help="seconds at 1x")
-    parser.add_argument("--during", type=int, default=50, help="seconds at the step")
-    parser.add_argument("--after", type=int, default=40, help="seconds at 1x again")
+    parser.add_argument("--base", type=float, default=0.8, help="load in replicas' worth, before and after")
+    parser.add_argument("--step", type=float, default=4.0, help="the same during the step")
+    parser.add_argument("--before", type=int, default=15, help="seconds at the base load")
+    parser.add_argument("--during", type=int, default=55, help="seconds at the step")
+    parser.add_argument("--after", type=int, default=35, help="seconds at the base load again")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(arguments)
 

@@ -44,17 +44,17 @@ def _load(axes: Any, result: Mapping[str, Any]) -> None:
         alpha=0.85,
         labels=("answered by a local replica", "spilled to the cloud"),
     )
-    one = settings["target_ongoing_requests"] / settings["service_s"] * 0.95
+    calm, busy = (settings["capacity_per_s"] * settings[name] for name in ("base", "step"))
     up, down = settings["before_s"], settings["before_s"] + settings["during_s"]
     axes.plot(
         [0, up, up, down, down, seconds[-1]],
-        [one, one, one * settings["step"], one * settings["step"], one, one],
+        [calm, calm, busy, busy, calm, calm],
         color=INK,
         linewidth=1.2,
         label="offered",
     )
-    axes.set_ylim(0, one * settings["step"] * 1.45)
-    for at, load in ((0, 1), (up, settings["step"]), (down, 1)):
+    axes.set_ylim(0, busy * 1.45)
+    for at, load in ((0, settings["base"]), (up, settings["step"]), (down, settings["base"])):
         axes.annotate(f"load {load:g}x", (at, 0.96), xycoords=("data", "axes fraction"), xytext=(4, 0),
                       textcoords="offset points", va="top", color=INK)  # fmt: skip
     axes.set_ylabel("requests a second\n(mean of 3 s)")
@@ -97,9 +97,9 @@ def _mark_steps(panels: Any, settings: Mapping[str, Any]) -> None:
 def _title(result: Mapping[str, Any]) -> str:
     found, settings = result["summary"], result["settings"]
     if found["first_new_replica_s"] is None:
-        return f"Load step of {settings['step']:g}x (policy {settings['policy']}): no new replica came"
+        return f"Load of {settings['step']:g} replicas (policy {settings['policy']}): no new replica came"
     return (
-        f"Load step of {settings['step']:g}x (policy {settings['policy']}): overflow after {found['first_spill_s']} s, "
+        f"Load of {settings['step']:g} replicas ({settings['policy']}): overflow after {found['first_spill_s']} s, "
         f"a new replica serves after {found['first_new_replica_s']} s,\n"
         f"the last spilled request after {found['last_spill_s']} s; {found['failed']} of {found['requests']} failed"
     )

@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # Serve pickles what this module holds; the type is for reade
 NAMESPACE = "pointsman"
 FRESH_S = 10.0
 FORGET_S = 3600.0
-SLACK = 0.1
+SLACK = 0.2
 
 
 def replicas(demand: float, current: int, *, target: float, lowest: int, highest: int) -> int:
     """How many replicas `demand` concurrent requests need, at `target` each.
 
     Within `lowest` and `highest`, never less for more demand. A replica goes only when the rest could carry
-    10 % more than there is, so the same demand never gives two answers in turn.
+    20 % more than there is, so the same demand never gives two answers in turn.
     """
     if demand <= 0:
         return lowest

@@ -73,9 +73,9 @@ def test_the_picture(tmp_path: Path, counts: tuple[int, ...]) -> None:
         "before_s": 1,
         "during_s": 1,
         "after_s": 2,
+        "base": 1,
         "step": 4,
-        "service_s": 2,
-        "target_ongoing_requests": 2.5,
+        "capacity_per_s": 1,
     }
     result = {"settings": settings | {"policy": "queue"}, "summary": summary(run, 1), "samples": samples(run)}
     scaling_plot.draw(result, tmp_path / "run.svg")
