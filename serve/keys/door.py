@@ -52,7 +52,8 @@ class Door:
             await _refuse(error, scope, receive, send)
             return
         try:
-            scope.setdefault("state", {})["visit"] = visit
+            # A state of its own: a server may hand the same one to every request.
+            scope["state"] = {**scope.get("state", {}), "visit": visit}
             await self._app(scope, receive, send)
         finally:
             visit.leave()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 
 from models.scout.prescout import PreScout
+from serve.config import EnvRef
 from serve.ingress import http_app
 from serve.keys import credential, file
 from serve.keys.door import UNGUARDED
@@ -26,7 +27,8 @@ from serve.router import Router
 from serve.signals.gather import Judges
 from tests.http.conftest import Scene
 from tests.support.rawclient import connect
-from tests.support.serving import config
+from tests.support.serving import config, serving
+from tests.support.upstream import ThreadedUpstream
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
 Start = Callable[..., Scene]
@@ -340,6 +342,26 @@ def test_a_key_has_only_so_many_requests_open_and_a_stream_counts_until_it_ends(
     until(lambda: post(s.url, key, said("hello", "auto")).status_code == 200)
 
 
+def test_a_client_that_leaves_mid_stream_gives_its_place_back(scene: Start, desk: Desk) -> None:
+    s = scene(models={"local-general": "slow_second_chunk_25000"}, keys=desk.section)
+    key = desk.key(max_parallel=1)
+    body = json.dumps(CHAT | {"stream": True}).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+
+    def status() -> int:
+        return httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False).status_code
+
+    with connect(s.url) as sock:
+        sock.sendall(head.encode() + body)
+        assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert status() == 429
+    until(lambda: status() == 200)
+    assert s.local.requests[0].outcome != "answered"
+
+
 # --- changes while it runs -------------------------------------------------------------------------------------
 
 
@@ -418,27 +440,28 @@ def decisions(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, A
 
 
 def test_no_credential_goes_further_than_the_door(
-    scene: Start,
     desk: Desk,
     decisions: Callable[[], list[dict[str, Any]]],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("LANE_KEY", "sk-provider-secret")
-    s = scene(models={"local-general": "500"}, keys=desk.section)
+    monkeypatch.setenv("LANE_KEY", "sk-provider")
     key = desk.key()
-    for stream in (False, True):
-        answer = post(s.url, key, CHAT | {"stream": stream}, cookie="session=tasty-secret")
-        assert answer.status_code == 200
-        assert "sk-provider-secret" not in answer.text + str(answer.headers)
-    secret = key.rpartition("-")[2]
-    for upstream in (s.local, s.cloud):
-        assert upstream.requests
-        for word in (key, secret, "tasty-secret"):
-            assert word.encode() not in upstream.received_bytes
-        assert {"authorization", "cookie", "x-api-key"} & set(upstream.requests[0].headers) <= {
-            "authorization"
-        }
+    with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
+        plain = config(local.url, cloud.url, models={"local-general": "500"}, keys=desk.section)
+        lanes = tuple(lane.model_copy(update={"api_key": EnvRef(env="LANE_KEY")}) for lane in plain.lanes)
+        with serving(plain.model_copy(update={"lanes": lanes})) as url:
+            for stream in (False, True):
+                answer = post(url, key, CHAT | {"stream": stream}, cookie="session=tasty")
+                assert answer.status_code == 200
+                assert "sk-provider" not in answer.text + str(answer.headers)
+        secret = key[-43:]
+        for upstream in (local, cloud):
+            assert {request.headers["authorization"] for request in upstream.requests} == {
+                "Bearer sk-provider"
+            }
+            assert not any({"cookie", "x-api-key"} & set(request.headers) for request in upstream.requests)
+            assert not [word for word in (secret, "tasty") if word.encode() in upstream.received_bytes]
     lines = decisions()
     assert {(line["key"], line["key_name"]) for line in lines} == {(desk.store.current("me").id, "me")}
     assert secret not in caplog.text
