@@ -4,9 +4,9 @@ Talks to Serve's REST API through Ray's own client, which knows tokens. Changes 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from serve import hot
 from serve.config import Config
@@ -33,7 +33,6 @@ class _Deployment(_Lenient):
 class Application(_Lenient):
     """One application of the cluster, as Serve tells it."""
 
-    source: Annotated[str, StringConstraints(to_lower=True)]
     deployed_app_config: Values | None = None
     deployments: dict[str, _Deployment] = {}
 

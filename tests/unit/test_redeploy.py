@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+from ray.serve.schema import ServeDeploySchema
 
 from serve import hot
 from serve.config import Config
@@ -27,11 +28,10 @@ def details(**pointsman: Any) -> Details:
     deployed = {"deployment_config": {"user_config": hot.part(RUNNING), "num_replicas": 1}}
     plain = {"deployment_config": {"num_replicas": 1}}
     found = {
-        "source": "declarative",
         "deployed_app_config": APP,
         "deployments": {"Router": deployed, "CloudProxy": deployed, "Scout": plain},
     }
-    neighbour = {"source": "declarative", "deployed_app_config": {"name": "other", "import_path": "a:b"}}
+    neighbour = {"deployed_app_config": {"name": "other", "import_path": "a:b", "route_prefix": "/b"}}
     raw = {
         "applications": {"pointsman": found | pointsman, "other": neighbour},
         "http_options": {"host": "127.0.0.1", "port": 8000},
@@ -57,9 +57,16 @@ def test_only_user_config_of_router_and_gate_changes() -> None:
                     {"name": "CloudProxy", "user_config": wanted},
                 ]
             },
-            {"name": "other", "import_path": "a:b"},
+            {"name": "other", "import_path": "a:b", "route_prefix": "/b"},
         ],
     }
+
+
+def test_serve_accepts_the_document() -> None:
+    document, _ = changed(details(), "pointsman", HOTTER)
+    accepted = ServeDeploySchema.model_validate(document)
+    router = next(one for one in accepted.applications[0].deployments if one.name == "Router")
+    assert router.user_config == hot.part(HOTTER)
 
 
 @pytest.mark.parametrize(
