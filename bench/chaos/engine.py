@@ -28,7 +28,7 @@ from models.errors import ModelMissing
 NAME = "engine-killed"
 DOES = "SIGKILL vLLM's replica, take its weights away for a while, give them back"
 LOAD = Load("Say {serial} back to me.", workers=3, most=8)
-START_S, GONE_S, AFTER_S = 300.0, 15.0, 5.0
+START_S, GONE_S, AFTER_S = 300.0, 10.0, 3.0
 REPLICA = "ServeReplica:pointsman:Engine-small"
 
 

@@ -87,7 +87,7 @@ class Fault:
     does: str
     act: Callable[[Scene], Awaitable[None]]
     load: Load = field(default_factory=Load)
-    seconds: float = 8.0
+    seconds: float = 6.0
     invisible: bool = True
     outage_s: float = 0.0
     needs_scout: bool = False
