@@ -127,7 +127,11 @@ def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
 
 def _violation(schema: dict[str, JsonValue], value: JsonValue) -> str | None:
     """What breaks the schema, by keyword and depth, never by a name or value; None when nothing does."""
-    error = next(schemas.compiled(schema).iter_errors(value), None)
+    validator = schemas.compiled(schema)
+    try:
+        error = next(validator.iter_errors(value), None)
+    except ValueError:  # the library's own limit
+        return "nested too deep to be checked"
     if error is None:
         return None
     return f"{error.kind.name}, {len(error.instance_path)} level(s) deep"

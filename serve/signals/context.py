@@ -16,8 +16,9 @@ from serve.signals.readings import ContextReading
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_ANSWER = 3
 DEFAULT_OUTPUT_TOKENS = 512
-# bpe-openai refuses texts of a million characters and more; a cut adds at most one token.
-SLICE_CHARS = 100_000
+# bpe-openai refuses texts of a million characters, and of more than 200,000 tokens, of which one character can be
+# four; a cut adds at most one token.
+SLICE_CHARS = 50_000
 
 
 @cache
