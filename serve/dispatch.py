@@ -66,7 +66,9 @@ class Dispatcher:
                 return answer
             if not await self._goes_on(walk):
                 break
-        raise self._give_up(walk)
+        error = self._give_up(walk)
+        error.tried = tuple((a.lane, a.outcome, a.seconds) for a in walk.attempts)
+        raise error
 
     def _is_put_off(self, walk: Walk, name: str) -> bool:
         """One request at a time finds out whether an ejected lane is well again; the others ask it last."""

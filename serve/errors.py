@@ -41,6 +41,8 @@ class HttpError(PointsmanError):
         self.param = param
         self.code = code or type(self).code
         self.retry_after_s: int | None = None
+        self.tried: tuple[tuple[str, str, float], ...] = ()
+        """Lane, outcome and seconds of each attempt before it."""
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """OpenAI's error body."""

@@ -131,6 +131,8 @@ def _guarded(handler: Handler) -> Handler:
 
 def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
     more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
+    if error.tried:
+        more["x-pointsman-trail"] = ", ".join(f"{lane}={outcome}" for lane, outcome, _ in error.tried)
     return JSONResponse(error.body(), status_code=error.status, headers=(headers or {}) | more)
 
 
