@@ -10,7 +10,7 @@ PointsmanError
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied
-    ├── LaneOverloaded ── LaneFull (── LaneAbsent) · LaneRateLimited
+    ├── LaneOverloaded ── LaneFull (── LaneAbsent · LaneSilent) · LaneRateLimited
     ├── LaneTimeout · LaneRejected · LaneMisconfigured · LaneProtocolError · LaneInterrupted
     └── AnswerInvalid                 the lane answered, the verdict refused it
 
@@ -194,6 +194,12 @@ class LaneFull(LaneOverloaded):
     """Nobody took the call in time, or the queue is full: no work was sent."""
 
     outcome = "full"
+
+
+class LaneSilent(LaneFull):
+    """Nobody took the call although a slot should be free: its replica may be frozen or dead."""
+
+    outcome = "silent"
 
 
 class LaneAbsent(LaneFull):

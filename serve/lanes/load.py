@@ -108,6 +108,10 @@ class LaneLoad:
         """As many calls as the lane takes and queues are in flight: one more would be refused."""
         return self._seen[name].place.brimful
 
+    def has_room(self, name: str) -> bool:
+        """By this router's own count a slot is free, so one more call should be taken at once."""
+        return self._seen[name].place.has_room
+
     def overflows(self, name: str) -> bool:
         """Requests went past this lane a short while ago, so it is given less until none do."""
         return self._seen[name].place.overflows
