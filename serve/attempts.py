@@ -20,6 +20,7 @@ from serve.errors import (
     LaneFull,
     LaneInterrupted,
     LaneProtocolError,
+    LaneSilent,
     LaneTimeout,
 )
 from serve.lanes.base import LaneCall, LanePort, Piece
@@ -173,7 +174,8 @@ class Asker:
                 raise LaneTimeout(name, "a time-out of its own") from None
             if self._load.absent(name):
                 raise LaneAbsent(name, f"no replica came up within {seconds:.1f} s") from None
-            raise LaneFull(name, f"nobody took the call within {seconds:.1f} s") from None
+            kind = LaneSilent if self._load.has_room(name) else LaneFull
+            raise kind(name, f"nobody took the call within {seconds:.1f} s") from None
         except StopAsyncIteration:
             raise LaneProtocolError(name, "it answered nothing") from None
 

@@ -40,13 +40,14 @@ LONGEST_RETRY_AFTER_S = 3600
 
 
 class Dispatcher:
-    """Walks chains for one router process."""
+    """Walks chains for one router process. The load judges lanes by the settings of the newest one."""
 
     def __init__(self, lanes: Mapping[str, LanePort], load: LaneLoad, config: Config) -> None:
         self._asker = Asker(lanes, load, config)
         self._load, self._settings = load, config.dispatch
         self._budget = RetryBudget(config.dispatch.retries, load.clock)
         self._waiting = 0
+        load.follow(config.dispatch)
 
     async def run(self, job: Job) -> Answer:
         """The first usable answer along the chain.
@@ -66,7 +67,9 @@ class Dispatcher:
                 return answer
             if not await self._goes_on(walk):
                 break
-        raise self._give_up(walk)
+        error = self._give_up(walk)
+        error.tried = tuple((a.lane, a.outcome, a.seconds) for a in walk.attempts)
+        raise error
 
     def _is_put_off(self, walk: Walk, name: str) -> bool:
         """One request at a time finds out whether an ejected lane is well again; the others ask it last."""

@@ -13,7 +13,7 @@ PointsmanError
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied
-    ├── LaneOverloaded ── LaneFull (── LaneAbsent) · LaneRateLimited
+    ├── LaneOverloaded ── LaneFull (── LaneAbsent · LaneSilent) · LaneRateLimited
     ├── LaneTimeout · LaneRejected · LaneMisconfigured · LaneProtocolError · LaneInterrupted
     └── AnswerInvalid                 the lane answered, the verdict refused it
 
@@ -61,6 +61,8 @@ class HttpError(PointsmanError):
         self.code = code or type(self).code
         self.retry_after_s: int | None = None
         self.headers: dict[str, str] = {}
+        self.tried: tuple[tuple[str, str, float], ...] = ()
+        """Lane, outcome and seconds of each attempt before it."""
 
     def body(self) -> dict[str, dict[str, str | None]]:
         """OpenAI's error body."""
@@ -273,6 +275,12 @@ class LaneFull(LaneOverloaded):
     """Nobody took the call in time, or the queue is full: no work was sent."""
 
     outcome = "full"
+
+
+class LaneSilent(LaneFull):
+    """Nobody took the call although a slot should be free: its replica may be frozen or dead."""
+
+    outcome = "silent"
 
 
 class LaneAbsent(LaneFull):

@@ -159,6 +159,8 @@ def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONRespo
     more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
     if error.status in UNREAD:
         more["connection"] = "close"
+    if error.tried:
+        more["x-pointsman-trail"] = ", ".join(f"{lane}={outcome}" for lane, outcome, _ in error.tried)
     return JSONResponse(
         error.body(), status_code=error.status, headers=(headers or {}) | more | error.headers
     )

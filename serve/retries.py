@@ -20,6 +20,7 @@ from serve.errors import (
     LaneProtocolError,
     LaneRateLimited,
     LaneRejected,
+    LaneSilent,
     LaneTimeout,
     LaneUnavailable,
     ReplicaDied,
@@ -63,6 +64,7 @@ class Rule:
 TABLE: tuple[tuple[type[LaneError], Rule], ...] = (
     # the first that fits, so the most specific stands first
     (LaneInterrupted, Rule(Then.END, costs=False, blame=Blame.COUNTS)),
+    (LaneSilent, Rule(Then.NEXT, costs=False, blame=Blame.COUNTS, waits=True)),
     (LaneFull, Rule(Then.NEXT, costs=False, blame=Blame.NONE, waits=True)),
     (LaneEgressDenied, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
     (LaneRejected, Rule(Then.NEXT, costs=False, blame=Blame.ALIVE)),

@@ -122,6 +122,8 @@ class Router:
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:
     """One line per request, without a word of its content."""
     signals, decision = decided.signals, decided.decision
+    tried = tuple((a.lane, a.outcome, a.seconds) for a in answer.attempts) if answer else ()
+    tried = error.tried if error else tried
     line = {
         "decision_id": decided.decision_id,
         "key": decided.visit.key.id,
@@ -129,7 +131,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "lane": answer.lane if answer else None,
         "reason": decision.reason,
         "error": error.code if error else None,
-        "attempts": [[a.lane, a.outcome, round(a.seconds, 3)] for a in answer.attempts] if answer else [],
+        "attempts": [[lane, outcome, round(seconds, 3)] for lane, outcome, seconds in tried],
         "class": decision.permit.level.label,
         "rules_fired": sorted({f"{f.detector}:{f.rule}" for f in signals.sensitivity.findings}),
         "input_tokens": signals.context.input_tokens,

@@ -38,9 +38,14 @@ class Health:
     _on_trial: bool = False
 
     def __post_init__(self) -> None:
-        window_s = self.config.ejection.window_s
-        self._failed, self._answered = Window(window_s, self.clock), Window(window_s, self.clock)
+        self.follow(self.config)
         self._paces = {"stream": deque(maxlen=REMEMBERED), "whole": deque(maxlen=REMEMBERED)}
+
+    def follow(self, config: DispatchConfig) -> None:
+        """Judge by other settings from now on; the failed share is counted anew."""
+        self.config = config
+        window_s = config.ejection.window_s
+        self._failed, self._answered = Window(window_s, self.clock), Window(window_s, self.clock)
 
     @property
     def down(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from serve.config import Config, EngineLane, Lane
+from serve.config import Config, DispatchConfig, EngineLane, Lane
 from serve.errors import LaneError
 from serve.lanes.health import Health
 from serve.lanes.place import Call, Place
@@ -36,15 +36,17 @@ class LaneLoad:
 
     config: Config
     clock: Callable[[], float] = time.monotonic
+    _settings: DispatchConfig = field(init=False)
     _seen: dict[str, _Seen] = field(init=False)
     _off: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._settings = self.config.dispatch
         places = {_place_name(lane): Place.of(lane, self.config, self.clock) for lane in self.config.lanes}
         self._seen = {
             lane.name: _Seen(
                 places[_place_name(lane)],
-                Health(self.config.dispatch, self.clock),
+                Health(self._settings, self.clock),
                 Window(SPILL_WINDOW_S, self.clock),
             )
             for lane in self.config.lanes
@@ -62,7 +64,7 @@ class LaneLoad:
             return LaneState.OFF
         if seen.place.absent or seen.health.down:
             return LaneState.DOWN
-        settings = self.config.dispatch
+        settings = self._settings
         limit = settings.queue_wait_s if interactive else settings.queue_wait_unary_s
         return LaneState.FULL if seen.place.full(limit) else LaneState.READY
 
@@ -108,6 +110,10 @@ class LaneLoad:
         """As many calls as the lane takes and queues are in flight: one more would be refused."""
         return self._seen[name].place.brimful
 
+    def has_room(self, name: str) -> bool:
+        """By this router's own count a slot is free, so one more call should be taken at once."""
+        return self._seen[name].place.has_room
+
     def overflows(self, name: str) -> bool:
         """Requests went past this lane a short while ago, so it is given less until none do."""
         return self._seen[name].place.overflows
@@ -151,7 +157,7 @@ class LaneLoad:
                 health.eject(error.message)
             case Blame.RESTS:
                 wait = error.retry_after_s
-                self.cool(name, self.config.dispatch.cooldown_s if wait is None else wait, error.message)
+                self.cool(name, self._settings.cooldown_s if wait is None else wait, error.message)
 
     def cool(self, name: str, seconds: float, why: str) -> None:
         """Try this lane last for a while; an answer of it ends that."""
@@ -183,6 +189,13 @@ class LaneLoad:
         return total
 
     # What others report.
+
+    def follow(self, settings: DispatchConfig) -> None:
+        """Judge by other settings from now on; what is known of the lanes stays."""
+        self._settings = settings
+        for seen in self._seen.values():
+            seen.health.follow(settings)
+            seen.place.overflow = settings.overflow
 
     def switched_off(self, lanes: Mapping[str, str]) -> None:
         """What CloudProxy says of its lanes: it alone holds the keys."""

@@ -68,10 +68,18 @@ class Place:
     @property
     def predicted_wait_s(self) -> float:
         """Seconds until one more call would be taken: nothing while a slot is free."""
-        slots = max(1.0, self.slots * self.replicas * self.share)
-        ahead = self.in_flight + 1 - slots
+        ahead = self.in_flight + 1 - self._own_slots
         service_s = UNMEASURED_S if self.service_s is None else self.service_s
-        return max(0.0, ahead * service_s / slots)
+        return max(0.0, ahead * service_s / self._own_slots)
+
+    @property
+    def has_room(self) -> bool:
+        """One more call should be taken at once."""
+        return self.in_flight + 1 <= self._own_slots
+
+    @property
+    def _own_slots(self) -> float:
+        return max(1.0, self.slots * self.replicas * self.share)
 
     @property
     def overflows(self) -> bool:

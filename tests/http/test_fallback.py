@@ -102,6 +102,7 @@ def test_all_lanes_down_is_503_with_retry_after(scene: Callable[..., Scene]) -> 
     assert error.value.status_code == 503
     assert error.value.code == "no_lane_available"
     assert int(error.value.response.headers["retry-after"]) >= 1
+    assert "local-general=overloaded" in error.value.response.headers["x-pointsman-trail"]
 
 
 def test_an_upstream_that_echoes_the_prompt_in_its_error_is_not_quoted(scene: Callable[..., Scene]) -> None:

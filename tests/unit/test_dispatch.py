@@ -109,12 +109,19 @@ class Scene:
         self._dispatcher = Dispatcher(self.lanes, self.load, settings)
 
     async def run(
-        self, *, deadline: float = FOREVER, spilled_from: str | None = None, **fields: Any
+        self,
+        *,
+        deadline: float = FOREVER,
+        chain: tuple[str, ...] | None = None,
+        spilled_from: str | None = None,
+        **fields: Any,
     ) -> Answer:
         raw = {"model": "auto", "messages": [{"role": "user", "content": "x"}]} | fields
         request = parse(json.dumps(raw).encode())
         permit = Permit(Sensitivity.PUBLIC, frozenset({"device"}))
-        decision = Decision(tuple(self.lanes), permit, (Reason("r", "because"),), (), "v", spilled_from)
+        decision = Decision(
+            chain or tuple(self.lanes), permit, (Reason("r", "because"),), (), "v", spilled_from
+        )
         late = asyncio.get_running_loop().time() + deadline
         return await self._dispatcher.run(Job(request, body_of(request), decision, "dec_1", late))
 

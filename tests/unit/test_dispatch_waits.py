@@ -1,6 +1,7 @@
 """How long dispatch waits until a lane takes a call, and what it does when nobody is left to ask."""
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from serve.errors import HttpError, LaneFull, LaneOverloaded, LaneRateLimited, LaneUnavailable, ReplicaDied
 from serve.lanes.openai import status_error
+from serve.policy import LaneState
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, text_of, trail, whole
 
 FULL = LaneFull("a", "its queue is full")
@@ -20,8 +22,28 @@ async def test_a_call_that_nobody_takes_goes_to_the_next_lane(stream: bool) -> N
     good: list[Any] = [ROLE, says("hello"), END] if stream else [whole("hello")]
     scene = Scene(good, good, **QUICK)
     scene.lanes["a"].takes_s = FOREVER
-    assert trail(await scene.run(stream=stream)) == [("a", "full"), ("b", "ok")]
+    assert trail(await scene.run(stream=stream)) == [("a", "silent"), ("b", "ok")]
     assert scene.load.in_flight("a") == 0
+
+
+async def test_a_lane_that_is_silent_although_it_has_room_is_tried_last_after_a_while() -> None:
+    scene = Scene([whole("never")], [whole("hello")], **QUICK)
+    scene.lanes["a"].takes_s = FOREVER
+    for _ in range(5):
+        assert scene.load.states()["a"] is LaneState.READY
+        await scene.run()
+    assert scene.load.states()["a"] is LaneState.DOWN
+
+
+async def test_a_lane_that_is_silent_because_it_is_busy_is_not_blamed() -> None:
+    scene = Scene([whole("never")], [whole("hello")], **QUICK)
+    scene.lanes["a"].takes_s = FOREVER
+    with ExitStack() as busy:
+        for _ in range(8):
+            busy.enter_context(scene.load.call("a"))
+        for _ in range(6):
+            assert trail(await scene.run()) == [("a", "full"), ("b", "ok")]
+    assert scene.load.states()["a"] is LaneState.READY
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -18,6 +18,7 @@ from serve import policy, schemas, verdict, wish
 from serve.bounds import Bounds
 from serve.dispatch import body_of
 from serve.errors import HttpError, InvalidRequest
+from serve.keys.rights import Rights
 from serve.lanes.load import LaneLoad
 from serve.request import string_leaves, view_of
 from serve.signals import constraints, context, scout, sensitivity
@@ -71,7 +72,7 @@ TOKENS = [b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"\\ud800", b
 def whole_path(raw: bytes) -> None:
     """Everything that happens to a body before a lane is called. Raises HttpError only, and says nothing of it."""
     try:
-        request, wanted = wish.read(parse(raw), {}, CONFIG)
+        request, wanted = wish.read(parse(raw), {}, CONFIG, Rights())
         schemas.check(request)
         view = view_of(request)
         first = scout.prejudge(PRESCOUT, view)

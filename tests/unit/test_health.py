@@ -163,6 +163,17 @@ def test_what_is_no_brown_out(usual: float, then: float, work: float, why: str) 
     assert not one.down, why
 
 
+async def test_dispatch_sees_a_brown_out() -> None:
+    scene = Scene([whole("fast")], ejection={"slow_s": 0.01, "at_least": 20})
+    for _ in range(20):
+        await scene.run()
+    assert scene.load.states()["a"] is LaneState.READY
+    scene.lanes["a"].script = [0.3, whole("slow")]
+    for _ in range(5):
+        await scene.run()
+    assert scene.load.states()["a"] is LaneState.DOWN
+
+
 def test_streams_and_whole_answers_are_compared_with_their_own_kind() -> None:
     one, _ = health()
     slow(one, 30, 1)

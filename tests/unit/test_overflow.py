@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from serve.config import Config
+from serve.dispatch import Dispatcher
+from serve.errors import LaneMisconfigured
 from serve.lanes.load import LaneLoad
 from serve.policy import LaneState, decide
 from serve.signals.readings import Sensitivity, SensitivityReading
@@ -146,6 +148,16 @@ def test_while_it_overflows_less_is_let_back_until_nothing_spilled_for_a_while()
     busy.start(1)
     busy.clock.now += 31
     assert busy.chain() == LOCAL
+
+
+def test_the_newest_dispatchers_settings_count() -> None:
+    busy = Busy(setting(), service_s=2.1)
+    busy.start(4)
+    assert busy.load.states(interactive=True)["general"] is LaneState.FULL
+    Dispatcher({}, busy.load, setting(queue_wait_s=2, cooldown_s=60))
+    assert busy.load.states(interactive=True)["general"] is LaneState.READY
+    busy.load.failed("cloud", LaneMisconfigured("cloud", "key"))
+    assert busy.load.numbers("cloud")["ejected_until_s"] == 60
 
 
 def test_steady_overload_is_one_change_of_direction_and_the_engine_stays_busy() -> None:

@@ -212,7 +212,7 @@ def test_serves_own_policy_where_the_configuration_says_so() -> None:
 
 def test_a_replica_that_goes_has_time_for_the_longest_answer() -> None:
     settings = load("configs/gpu-1.yaml")
-    options = app._engine(settings, "general", EngineDeployment)._bound_deployment._deployment_config
+    options = app._engine(settings, "general", EngineDeployment, "code")._bound_deployment._deployment_config
     assert options.graceful_shutdown_timeout_s > settings.dispatch.deadline_s
     assert options.autoscaling_config is not None
     assert options.autoscaling_config.policy.policy_function == "serve.scaling:ByQueueAndSpill"
