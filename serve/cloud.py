@@ -4,6 +4,7 @@ Every call passes the egress gate here, whatever the router decided. Does not re
 """
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import httpx2
 from ray import serve
@@ -43,8 +44,9 @@ class CloudProxy:
         if dialect is None:
             raise LaneUnavailable(call.lane, "is switched off")
         egress.check(self._lanes[call.lane], call.permit, call.body, self._config)
-        async for piece in coalesce(dialect.documents(call.body, call.stream)):
-            yield piece
+        async with aclosing(coalesce(dialect.documents(call.body, call.stream))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _dialect(lane: HttpLane, http: httpx2.AsyncClient) -> OpenAILane | AnthropicLane:

@@ -67,6 +67,9 @@ class ServerConfig(Strict):
     port: int = Field(8000, ge=1, le=65535)
     max_body_bytes: int = Field(8 << 20, ge=1024, description="larger bodies are refused with 413")
     body_timeout_s: float = Field(30, gt=0, description="a body that takes longer is refused with 408")
+    stall_s: float = Field(
+        120, gt=0, description="a client that takes nothing of its stream for so long is dropped"
+    )
     router_replicas: int = Field(1, ge=1)
     max_ongoing_requests: int = Field(512, ge=1)
     max_queued_requests: int = Field(256, ge=1)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from serve import verdict
 from serve.config import Config
@@ -33,7 +33,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks, chunk, completion
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
 log = logging.getLogger("pointsman.dispatch")
@@ -62,6 +62,16 @@ class Job:
     deadline: float
 
 
+class ChunkStream(Protocol):
+    """Chunks in order. Closing it, read or unread, frees the lane."""
+
+    def __aiter__(self) -> AsyncIterator[ChatChunk]: ...
+    async def __anext__(self) -> ChatChunk: ...
+    async def aclose(self) -> None:
+        """End the stream."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the client gets, and how it came about.
@@ -72,7 +82,7 @@ class Answer:
     lane: str
     attempts: tuple[Attempt, ...]
     whole: ChatCompletion | None = None
-    chunks: AsyncIterator[ChatChunk] | None = None
+    chunks: ChunkStream | None = None
 
 
 class _Stream:
@@ -174,21 +184,21 @@ class Dispatcher:
     ) -> AsyncGenerator[ChatChunk, None]:
         """The held chunks, then the rest. Raises LaneInterrupted: after the first byte nobody takes over."""
         wants_usage = bool(job.request.stream_options and job.request.stream_options.include_usage)
-        ended = False
+        ends = Ends()
         async with aclosing(chunks):
             try:
                 for item in held:
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
+                    ends.add(item)
+                    if item.choices or (wants_usage and item.usage):
                         yield item
                 while True:
                     idle = _until(job, self._config.dispatch.idle_s)
                     item = await self._within(name, idle, anext(chunks))
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
+                    ends.add(item)
+                    if item.choices or (wants_usage and item.usage):
                         yield item
             except StopAsyncIteration:
-                if not ended:
+                if not ends.whole:
                     log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
                     raise LaneInterrupted(name, "the stream ended without a finish reason") from None
             except LaneError as error:
@@ -264,7 +274,7 @@ def _finishes(item: ChatChunk) -> bool:
     return any(choice.finish_reason for choice in item.choices)
 
 
-async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncIterator[ChatChunk]:
+async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncGenerator[ChatChunk, None]:
     for item in as_chunks(whole, include_usage=include_usage):
         yield item
 

@@ -125,7 +125,10 @@ def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
 
 def _violation(schema: dict[str, JsonValue], value: JsonValue) -> str | None:
     """What breaks the schema, by keyword and depth, never by a name or value; None when nothing does."""
-    error = next(schemas.compiled(schema).iter_errors(value), None)
+    try:
+        error = next(schemas.compiled(schema).iter_errors(value), None)
+    except ValueError:  # what the validator cannot take: lone surrogates, too many levels
+        return "it cannot be checked"
     if error is None:
         return None
     return f"{error.kind.name}, {len(error.instance_path)} level(s) deep"

@@ -159,7 +159,7 @@ def _json(schema: Schema, prose: str, shape: Shape) -> str:
 
 def _words(text: str, script: Script) -> tuple[str, ...]:
     if script.line_kib:
-        return ("upstream".ljust(script.line_kib * 1024, "."),)
+        return ("upstream".ljust(script.line_kib * 1024, "."),) * (script.chunks or 1)
     words = re.findall(r"\S+\s*|\s+", text)
     if script.chunks:
         words = [*words, *(f" word{i}" for i in range(len(words), script.chunks))][: script.chunks]

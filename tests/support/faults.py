@@ -48,12 +48,14 @@ class Script:
     wait_each_ms: int = 0
     break_at: int | None = None  # content chunks sent before the break, or AFTER_HEAD
     break_how: Break = "fin"
+    cut_end: bool = False
     done: bool = True
     slice: int = 0
     chunks: int = 0  # exact number of prose chunks, 0 for as many as it takes
     line_kib: int = 0
     usage: UsageKind = "true"
     shape: Shape = "right"
+    told: bool = False  # the prompt's first word names the script
 
     def plus(self, other: "Script") -> "Script":
         """This script with every knob that `other` turns."""
@@ -99,6 +101,7 @@ def _cut(k: int, how: Break) -> Script:
 
 FAULTS: tuple[Fault, ...] = (
     _is("ok", "a short answer: `upstream` and the prompt's first 40 characters", Script()),
+    _is("as_told", "whatever fault the first word of the prompt names", Script(told=True)),
     _is("plain", "ignores tools and answers prose", Script(shape="prose")),
     # time
     _takes(
@@ -135,6 +138,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _is("no_done", "complete, but no [DONE] / message_stop", Script(done=False)),
     _takes("no_finish_<k>", "3", "ends in order after k chunks, no finish reason", lambda k: _cut(k, "end")),
+    _is("cut_last_end", "closes before the last choice's finish reason", Script(cut_end=True)),
     _is("empty_stream", "200 and a body of zero bytes", Script(break_at=AFTER_HEAD, break_how="end")),
     _takes(
         "sliced_<n>", "1", "n-byte slices, CRLF, BOM, comments, split data lines", lambda n: Script(slice=n)

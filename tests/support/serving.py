@@ -64,10 +64,13 @@ def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(settings: Config) -> Iterator[str]:
-    """The base URL of a router that serves `settings` for as long as the block lasts."""
+def serving(settings: Config, box: dict[str, Any] | None = None) -> Iterator[str]:
+    """The base URL of a router that serves `settings` for as long as the block lasts.
+
+    `box` receives its event `loop`, its `port` and its `server`.
+    """
     started = threading.Event()
-    box: dict[str, Any] = {}
+    box = {} if box is None else box
     thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
     thread.start()
     assert started.wait(30), "the ingress did not start"
@@ -83,7 +86,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     lanes = {lane.name: proxy for lane in settings.lanes}
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings))
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
-    box["server"] = server
+    box["server"], box["loop"] = server, asyncio.get_running_loop()
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
