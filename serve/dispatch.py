@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from serve import verdict
+from serve import holdback, verdict
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
@@ -161,15 +161,20 @@ class Dispatcher:
     async def _stream(self, job: Job, name: str) -> Answer:
         """Open a stream and hold it until something was said: until then the next lane can take over."""
         chunks = self._chunks(job, name)
+        limits = self._config.dispatch
+        gate = holdback.HeldBack(name, job.request) if holdback.applies(job.request) else None
+        if gate is not None:
+            chunks = gate.filtered(chunks)
         held: list[ChatChunk] = []
-        patience = self._patience(job, name, self._config.dispatch.first_token_s)
+        # A call that is held back says nothing until it is whole.
+        patience = self._patience(job, name, limits.unary_s if gate else limits.first_token_s)
         try:
             await self._within(name, patience, _until_content(name, chunks, held))
         except BaseException:
             await chunks.aclose()
             raise
         rest = self._committed(job, name, held, chunks)
-        return Answer(name, (Attempt(name, "ok", 0),), chunks=_Stream(rest, chunks))
+        return Answer(name, (Attempt(name, gate.outcome if gate else "ok", 0),), chunks=_Stream(rest, chunks))
 
     async def _chunks(self, job: Job, name: str) -> AsyncGenerator[ChatChunk, None]:
         call = LaneCall(name, job.body, True, job.decision.permit, job.decision_id)
@@ -251,8 +256,9 @@ def _code(failures: list[LaneError]) -> str:
 
 
 def _held_back(request: ChatRequest) -> bool:
-    """Answers that must be valid as a whole are not shown in parts."""
-    return request.structured or bool(request.tools and request.tool_choice != "none")
+    """Answers that must be valid as a whole are not shown in parts, unless their beginning can tell."""
+    tools = bool(request.tools) and request.tool_choice != "none"
+    return request.structured or (tools and not holdback.applies(request))
 
 
 async def _until_content(name: str, chunks: AsyncGenerator[ChatChunk, None], held: list[ChatChunk]) -> None:

@@ -20,7 +20,7 @@ MOST_CHARS = 200_000
 MENDED_CHARS = 2_000
 # Validators recurse; nobody's arguments are nested like this.
 MOST_DEPTH = 100
-_TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
+TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
 _OPENERS = ("{", "[")
 
 
@@ -163,7 +163,7 @@ def _candidates(text: str) -> Iterator[str]:
     if _is_whole(stripped):
         yield stripped
         return
-    for tag in _TAGS:
+    for tag in TAGS:
         yield from (part.partition(f"</{tag}>")[0].strip() for part in stripped.split(f"<{tag}>")[1:])
     yield from (_unlabelled(part) for part in stripped.split("```")[1::2])
     yield stripped

@@ -17,7 +17,7 @@ TroubleKind = Literal["server", "overloaded", "rate_limit", "auth", "context", "
 UsageKind = Literal["true", "absurd", "nan", "none"]
 Shape = Literal[
     "right", "prose", "bad_json", "fenced", "bare", "wrong_type", "missing_required",
-    "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
+    "chatty", "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
 ]  # fmt: skip
 
 AFTER_HEAD = -1
@@ -55,6 +55,7 @@ class Script:
     line_kib: int = 0
     usage: UsageKind = "true"
     shape: Shape = "right"
+    talk: int = 0  # prose chunks before a tool call
     told: bool = False  # the prompt's first word names the script
 
     def plus(self, other: "Script") -> "Script":
@@ -177,6 +178,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _is("tool_fenced", "the call as a fenced JSON block in the text", Script(shape="fenced")),
     _is("tool_bare", "the call as bare JSON in the text", Script(shape="bare")),
+    _is("tool_chatty", "the call as bare JSON after a sentence", Script(shape="chatty")),
+    _takes("talk_first_<n>", "3", "n chunks of prose before the tool call", lambda n: Script(talk=n)),
     _is("tool_wrong_type", "one argument of a wrong but coercible type", Script(shape="wrong_type")),
     _is("tool_missing_required", "the first required argument is missing", Script(shape="missing_required")),
     _is("tool_cut", "cut inside an argument delta", Script(break_at=2, break_how="half")),

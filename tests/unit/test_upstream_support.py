@@ -312,6 +312,19 @@ def test_tool_bare(ask: Ask) -> None:
     assert json.loads(ask("tool_bare", tools=[FUNCTION]).text) == {"name": "weather", "arguments": ARGUMENTS}
 
 
+def test_tool_chatty(ask: Ask) -> None:
+    assert ask("tool_chatty", tools=[FUNCTION]).text.startswith("Let me look that up.\n{")
+
+
+def test_talk_first(ask: Ask) -> None:
+    assert ask("talk_first_2", tools=[FUNCTION]).texts[:2] == ["talk0 ", "talk1 "]
+    assert ask("talk_first_2", ANTHROPIC, tools=[TOOL]).texts[:2] == ["talk0 ", "talk1 "]
+    assert (
+        ask("talk_first_2", stream=False, tools=[FUNCTION]).json["choices"][0]["message"]["content"]
+        == "talk0 talk1 "
+    )
+
+
 def test_tool_wrong_type(ask: Ask) -> None:
     assert json.loads(ask("tool_wrong_type", tools=[FUNCTION]).text) == ARGUMENTS | {"days": "3"}
 
