@@ -79,8 +79,13 @@ class EventStream(StreamingResponse):
 
 
 async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Return once the client has left."""
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except Exception as error:  # Serve hands on what its proxy raised; the client may still be there
+        log.warning("cannot see whether a client leaves: %s", type(error).__name__)
+        await asyncio.get_running_loop().create_future()
 
 
 async def _end(*tasks: asyncio.Future[Any]) -> None:

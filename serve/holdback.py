@@ -26,7 +26,8 @@ from serve.wire.openai_answer import (
 from serve.wire.openai_chat import ChatRequest, FunctionCall, ToolCall
 
 # Far above any call; what a lane may make us keep.
-MOST_ARGUMENTS = 1_000_000
+MOST_KEPT = 1_000_000
+MOST_SPACE = 4096
 
 
 def applies(request: ChatRequest) -> bool:
@@ -99,6 +100,7 @@ class HeldBack:
         for delta in choice.delta.tool_calls or ():
             self._grow(delta)
         self._text += choice.delta.content or ""
+        self._check_size()
         self._waiting.append(_without_call(item))
         return self._released(self._certain())
 
@@ -109,8 +111,12 @@ class HeldBack:
             call = self._at[delta.index] = _Call()
             self._calls.append(call)
         call.grow(delta)
-        if sum(len(each.arguments) for each in self._calls) > MOST_ARGUMENTS:
-            raise LaneProtocolError(self._lane, "the arguments of its calls do not end")
+
+    def _check_size(self) -> None:
+        if len(self._text) + sum(len(call.arguments) for call in self._calls) > MOST_KEPT:
+            raise LaneProtocolError(self._lane, "its tool calls do not end")
+        if len(self._text) > MOST_SPACE and not self._prose and not self._text.strip():
+            raise AnswerInvalid(self._lane, "it says nothing but white space")
 
     def _certain(self) -> int:
         """Characters of the text that can go now."""

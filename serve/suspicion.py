@@ -11,7 +11,9 @@ from serve import repair
 from serve.wire.openai_chat import FunctionSpec
 
 _OPENER = re.compile(r"```|`{1,2}\Z|[<{\[]")
+_VISIBLE = re.compile(r"\S")
 _BRACKETS = re.compile(r'[{}\[\]"\\]')
+MOST_LABEL = 40  # characters of a line that may name a fence's language
 _TAGS = tuple(f"<{tag}>" for tag in repair.TAGS)
 
 
@@ -91,15 +93,16 @@ class Suspicion:
 
     def _after_fence(self, text: str, start: int) -> int | None:
         inside = start + 3
-        line, newline, _ = text[inside:].partition("\n")
-        if line.strip() == "" or line.strip().isalpha():
-            if not newline:
+        newline = text.find("\n", inside, inside + MOST_LABEL)
+        label = text[inside : newline if newline >= 0 else inside + MOST_LABEL]
+        if len(label) < MOST_LABEL and (not label.strip() or label.strip().isalpha()):
+            if newline < 0:
                 return None
-            inside += len(line) + 1
-        first = inside + len(text[inside:]) - len(text[inside:].lstrip())
-        if first >= len(text):
+            inside = newline + 1
+        first = _VISIBLE.search(text, inside)
+        if first is None:
             return None
-        return self._after_value(text, first, start) if text[first] in "{[" else start + 3
+        return self._after_value(text, first.start(), start) if first[0] in "{[" else start + 3
 
     def _after_value(self, text: str, at: int, start: int) -> int | None:
         """As `_resolved`, for JSON that begins at `at`, perhaps in a fence that begins at `start`."""

@@ -187,6 +187,18 @@ async def test_endless_arguments_are_an_error() -> None:
         await shown(START, *[call("x" * 100_000, id=None)] * 11)
 
 
+async def test_endless_white_space_is_no_answer() -> None:
+    with pytest.raises(AnswerInvalid):
+        await shown(START, *say(*["\n" * 100] * 50))
+
+
+@pytest.mark.parametrize("piece", ["```x", "``` ", "```\n", "{", '{"', "[{", "<tool", '{"a":1}', "`"])
+async def test_text_made_to_look_like_calls_is_let_through_in_the_end(piece: str) -> None:
+    """190,000 suspicious characters at once: no work that grows with their square."""
+    said = "prose " + piece * (190_000 // len(piece))
+    assert text(await shown(START, *say(said), END)) == said
+
+
 @pytest.mark.parametrize(
     ("fields", "does"),
     [
