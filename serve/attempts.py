@@ -9,9 +9,9 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from serve import verdict
+from serve import holdback, verdict
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
@@ -26,7 +26,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage, as_chunks, chunk, completion
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
 log = logging.getLogger("pointsman.dispatch")
@@ -60,14 +60,28 @@ class Job:
 
     @property
     def streams(self) -> bool:
-        """Whether the client sees words as they come. What must be valid as a whole is held back."""
+        """Whether the client sees words as they come.
+
+        What must be valid as a whole is held back, unless its beginning can tell.
+        """
         request = self.request
-        held_back = request.structured or bool(request.tools and request.tool_choice != "none")
+        tools = bool(request.tools) and request.tool_choice != "none"
+        held_back = request.structured or (tools and not holdback.applies(request))
         return bool(request.stream) and not held_back
 
     def left(self, seconds: float) -> float:
         """`seconds`, or what is left until the deadline if that is less."""
         return max(0.001, min(seconds, self.deadline - now()))
+
+
+class ChunkStream(Protocol):
+    """Chunks in order. Closing it, read or unread, frees the lane."""
+
+    def __aiter__(self) -> AsyncIterator[ChatChunk]: ...
+    async def __anext__(self) -> ChatChunk: ...
+    async def aclose(self) -> None:
+        """End the stream."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,7 @@ class Answer:
     lane: str
     attempts: tuple[Attempt, ...]
     whole: ChatCompletion | None = None
-    chunks: AsyncIterator[ChatChunk] | None = None
+    chunks: ChunkStream | None = None
 
 
 class _Stream:
@@ -139,10 +153,13 @@ class Asker:
         """Open a stream and hold it until something was said: until then the next lane can take over."""
         pieces = self._pieces(job, name, stream=True)
         chunks = _chunks(name, pieces)
+        gate = holdback.HeldBack(name, job.request) if holdback.applies(job.request) else None
+        if gate is not None:
+            chunks = gate.filtered(chunks)
         held: list[ChatChunk] = []
         try:
             await self._taken(name, pieces, job.left(take_s))
-            started, patience = now(), job.left(self._config.dispatch.first_token_s)
+            started, patience = now(), job.left(self._first_words_s(gate is not None))
             await _within(name, patience, _until_content(name, chunks, held, bool(job.request.stop)))
         except BaseException:
             await chunks.aclose()
@@ -150,7 +167,12 @@ class Asker:
             raise
         self._load.well(name, True, now() - started, _work(job.body))
         rest = self._committed(job, name, held, chunks)
-        return Answer(name, (Attempt(name, "ok", 0),), chunks=_Stream(rest, chunks))
+        return Answer(name, (Attempt(name, gate.outcome if gate else "ok", 0),), chunks=_Stream(rest, chunks))
+
+    def _first_words_s(self, gated: bool) -> float:
+        limits = self._config.dispatch
+        # A call that is held back says nothing until it is whole.
+        return limits.unary_s if gated else limits.first_token_s
 
     async def _pieces(self, job: Job, name: str, *, stream: bool) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
@@ -184,23 +206,23 @@ class Asker:
     ) -> AsyncGenerator[ChatChunk, None]:
         """The held chunks, then the rest. Raises LaneInterrupted: after the first byte nobody takes over."""
         wants_usage = _wants_usage(job.request)
-        ended = False
+        ends = Ends()
         async with aclosing(chunks):
             try:
                 for item in held:
                     _tell(job, item.usage)
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
+                    ends.add(item)
+                    if item.choices or (wants_usage and item.usage):
                         yield item
                 while True:
                     idle = job.left(self._config.dispatch.idle_s)
                     item = await _within(name, idle, anext(chunks))
                     _tell(job, item.usage)
-                    ended = ended or _finishes(item)
-                    if item.choices or wants_usage:
+                    ends.add(item)
+                    if item.choices or (wants_usage and item.usage):
                         yield item
             except StopAsyncIteration:
-                if not ended:
+                if not ends.whole:
                     log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
                     raise LaneInterrupted(name, "the stream ended without a finish reason") from None
             except LaneError as error:
@@ -272,7 +294,7 @@ def _work(body: bytes, tokens: int = 0) -> float:
     return 1 + len(body) / 1000 + min(max(0, tokens), MOST_TOKENS) / 10
 
 
-async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncIterator[ChatChunk]:
+async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncGenerator[ChatChunk, None]:
     for item in as_chunks(whole, include_usage=include_usage):
         yield item
 

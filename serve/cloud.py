@@ -4,6 +4,7 @@ Every call passes the egress gate here, whatever the router decided. Does not re
 """
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import httpx2
 from pydantic import JsonValue
@@ -55,8 +56,9 @@ class CloudProxy:
         if not config.lane(call.lane).enabled:
             raise LaneSwitchedOff(call.lane, SWITCHED_OFF)
         egress.check(self._lanes[call.lane], call.permit, call.body, config)
-        async for piece in coalesce(dialect.documents(call.body, call.stream)):
-            yield piece
+        async with aclosing(coalesce(dialect.documents(call.body, call.stream))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _dialect(lane: HttpLane, http: httpx2.AsyncClient) -> OpenAILane | AnthropicLane:

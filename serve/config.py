@@ -77,6 +77,9 @@ class ServerConfig(Strict):
     max_parts: int = Field(
         10_000, ge=1, description="content parts of all messages; more are refused with 400"
     )
+    stall_s: float = Field(
+        120, gt=0, description="a client that takes nothing of its stream for so long is dropped"
+    )
     router_replicas: int = Field(1, ge=1)
     cloud_replicas: int | None = Field(
         None, ge=1, description="CloudProxies, each with connections of its own; None: as many as Routers"

@@ -6,12 +6,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import JsonValue
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -19,8 +19,9 @@ from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling
+from serve.attempts import Answer, ChunkStream
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
-from serve.dispatch import Answer
+from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
 from serve.keys.door import Door
 from serve.keys.limiter import Visit
@@ -32,6 +33,7 @@ from serve.policy import LaneState
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
+from serve.wire.openai_answer import NOT_FOR_CLIENTS
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -68,13 +70,16 @@ class _Edge:
         body = await edge_body.read(request, self._router.config.server)
         decided = await self._router.decide(body, _wishes(request), _visit(request))
         try:
-            answer = await self._router.answer(decided)
+            answer = await unless_gone(request, self._router.answer(decided))
         except HttpError as error:
             return _error(error, {"x-pointsman-decision-id": decided.decision_id} | _reason(decided))
         headers = _headers(decided, answer)
         if answer.whole is not None:
-            return JSONResponse(answer.whole.model_dump(mode="json", exclude_none=True), headers=headers)
-        return StreamingResponse(_events(answer), media_type="text/event-stream", headers=headers)
+            whole = answer.whole.model_dump(mode="json", exclude_none=True, exclude=NOT_FOR_CLIENTS)
+            return JSONResponse(whole, headers=headers)
+        assert answer.chunks is not None
+        stall_s = self._router.config.server.stall_s
+        return EventStream(_events(answer.chunks), answer.chunks.aclose, headers, stall_s)
 
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
@@ -143,16 +148,23 @@ def _guarded(handler: Handler) -> Handler:
             return await handler(request)
         except HttpError as error:
             return _error(error)
-        except Exception as error:  # the only place that may turn a bug into a 500
-            frame = error.__traceback__
-            while frame is not None and frame.tb_next is not None:
-                frame = frame.tb_next
-            where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-            # Not the message and not the locals: they may hold the request.
-            log.error("internal error: %s at %s", type(error).__name__, where)
-            return _error(HttpError("Something went wrong inside Pointsman; the log says where."))
+        except ClientGone:
+            return Response(status_code=499)  # nobody reads it; access logs know the number
+        except Exception as error:  # with `_events` the only place that may turn a bug into an answer
+            return _error(_bug(error))
 
     return guarded
+
+
+def _bug(error: Exception) -> HttpError:
+    """What a client is told of a bug; the log says where it is."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+    # Not the message and not the locals: they may hold the request.
+    log.error("internal error: %s at %s", type(error).__name__, where)
+    return HttpError("Something went wrong inside Pointsman; the log says where.")
 
 
 def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -193,19 +205,24 @@ def _reason(decided: Decided) -> dict[str, str]:
     return {"x-pointsman-reason": decided.decision.reason}
 
 
-async def _events(answer: Answer) -> AsyncIterator[bytes]:
+async def _events(chunks: ChunkStream) -> AsyncGenerator[bytes, None]:
     """The stream as server-sent events: `[DONE]` only after a whole answer."""
-    assert answer.chunks is not None
     try:
-        async for chunk in answer.chunks:
-            yield b"data: " + chunk.model_dump_json(exclude_none=True).encode() + b"\n\n"
+        async for chunk in chunks:
+            text = chunk.model_dump_json(exclude_none=True, exclude=NOT_FOR_CLIENTS)
+            yield b"data: " + text.encode() + b"\n\n"
     except LaneInterrupted as error:
-        broken = HttpError(
-            f"The answer of {error.lane} broke off: {error.message}", code="upstream_interrupted"
-        )
-        yield b"data: " + JSONResponse(broken.body()).body + b"\n\n"
+        words = f"The answer of {error.lane} broke off: {error.message}"
+        yield _event_of(HttpError(words, code="upstream_interrupted"))
+        return
+    except Exception as error:  # after the first byte a bug is one more way to break off
+        yield _event_of(_bug(error))
         return
     yield b"data: [DONE]\n\n"
+
+
+def _event_of(error: HttpError) -> bytes:
+    return b"data: " + JSONResponse(error.body()).body + b"\n\n"
 
 
 class _ScoutHandle:

@@ -6,7 +6,7 @@ Only shapes are mended, guided by the schema; no value is invented and nothing i
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import json_repair
@@ -18,7 +18,9 @@ from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
 MOST_CHARS = 200_000
 # Mending takes quadratic time on the worst texts; what is longer is taken as it is or not at all.
 MENDED_CHARS = 2_000
-_TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
+# Validators recurse; nobody's arguments are nested like this.
+MOST_DEPTH = 100
+TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")
 _OPENERS = ("{", "[")
 
 
@@ -42,12 +44,27 @@ def parsed(text: str) -> JsonValue:
 
 
 def strict(text: str) -> JsonValue:
-    """The JSON value that `text` is. Raises Unreadable; NaN and infinity are not JSON."""
+    """The JSON value that `text` is. Raises Unreadable, also for NaN, infinity and absurd depth."""
     try:
         value: JsonValue = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Unreadable from None
+    if text.count("{") + text.count("[") > MOST_DEPTH and _deeper_than(MOST_DEPTH, value):
+        raise Unreadable
     return value
+
+
+def _deeper_than(depth: int, value: JsonValue) -> bool:
+    level: list[JsonValue] = [value]
+    for _ in range(depth):
+        level = [child for item in level for child in _children(item)]
+    return bool(level)
+
+
+def _children(item: JsonValue) -> Iterable[JsonValue]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
 
 
 def written(value: JsonValue) -> str:
@@ -146,7 +163,7 @@ def _candidates(text: str) -> Iterator[str]:
     if _is_whole(stripped):
         yield stripped
         return
-    for tag in _TAGS:
+    for tag in TAGS:
         yield from (part.partition(f"</{tag}>")[0].strip() for part in stripped.split(f"<{tag}>")[1:])
     yield from (_unlabelled(part) for part in stripped.split("```")[1::2])
     yield stripped

@@ -130,8 +130,8 @@ def _violation(schema: dict[str, JsonValue], value: JsonValue) -> str | None:
     validator = schemas.compiled(schema)
     try:
         error = next(validator.iter_errors(value), None)
-    except ValueError:  # the library's own limit
-        return "nested too deep to be checked"
+    except ValueError:  # what the validator cannot take: lone surrogates, too many levels
+        return "it cannot be checked"
     if error is None:
         return None
     return f"{error.kind.name}, {len(error.instance_path)} level(s) deep"

@@ -5,15 +5,25 @@ Knows how to call it and what its failures mean. Does not know whether the call 
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic
 
 from serve.config import HttpLane
-from serve.errors import LaneError, LaneProtocolError, LaneTimeout, LaneUnavailable
+from serve.errors import (
+    LaneError,
+    LaneOverloaded,
+    LaneProtocolError,
+    LaneRateLimited,
+    LaneTimeout,
+    LaneUnavailable,
+)
+from serve.lanes import body as bodies
 from serve.lanes.openai import status_error
+from serve.wire import anthropic_answer, sse
 from serve.wire import anthropic_messages as wire
 from serve.wire.openai_chat import ChatRequest
 
@@ -26,25 +36,48 @@ class AnthropicLane:
         self._lane = lane
         self._sdk = AsyncAnthropic(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
 
-    async def documents(self, body: bytes, stream: bool) -> AsyncIterator[str]:
+    async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
         """The answer as JSON documents of OpenAI's shape. Raises LaneError."""
         try:
             request = ChatRequest.model_validate(json.loads(body) | {"model": self._lane.model})
             arguments = wire.request(request, self._lane.model, self._lane.max_output_tokens)
-            if not stream:
-                message = await self._sdk.messages.create(**arguments)
-                yield wire.completion(message).model_dump_json(exclude_none=True)
-                return
-            events = await self._sdk.messages.create(**arguments, stream=True)
-            translator = wire.StreamTranslator(self._lane.model, int(time.time()))
-            async with events:
-                async for event in events:
-                    for chunk in translator.chunks(event):
-                        yield chunk.model_dump_json(exclude_none=True)
-            if not translator.finished:
-                raise LaneUnavailable(self._lane.name, "the stream ended early")
+            create = self._sdk.messages.with_streaming_response.create
+            # The SDK sends; the answer's bytes are read here, because the SDK does not bound an event
+            # and builds its objects from whatever came, fields missing or not.
+            async with create(**arguments | ({"stream": True} if stream else {})) as response:
+                if stream:
+                    async with aclosing(self._chunks(response.http_response.aiter_bytes())) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                else:
+                    message = anthropic_answer.message(await bodies.whole(response.iter_bytes()))
+                    yield anthropic_answer.completion(message).model_dump_json(exclude_none=True)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
             raise lane_error(self._lane.name, error) from None
+
+    async def _chunks(self, source: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+        translator = anthropic_answer.StreamTranslator(self._lane.model, int(time.time()))
+        async for received in sse.events(source):
+            event = anthropic_answer.event(received.data)
+            if event.type == "error":
+                raise _reported(self._lane.name, event)
+            for chunk in translator.chunks(event):
+                yield chunk.model_dump_json(exclude_none=True)
+            if translator.finished:
+                with suppress(httpx2.HTTPError):  # the answer is whole
+                    await bodies.drain(source)
+                return
+        raise LaneUnavailable(self._lane.name, "the stream ended early")
+
+
+def _reported(lane: str, event: anthropic_answer.Event) -> LaneError:
+    """An error in a stream that began with 200."""
+    kind = event.error.type if event.error else ""
+    if kind == "rate_limit_error":
+        return LaneRateLimited(lane, "rate limited")
+    if kind == "overloaded_error":
+        return LaneOverloaded(lane, "overloaded")
+    return LaneUnavailable(lane, "reported an error in its stream")
 
 
 def lane_error(lane: str, error: Exception) -> LaneError:
@@ -56,5 +89,7 @@ def lane_error(lane: str, error: Exception) -> LaneError:
             return status_error(lane, error.status_code, error.response.headers.get("retry-after"))
         case anthropic.APIConnectionError() | httpx2.TransportError():
             return LaneUnavailable(lane, "connection failed or broke")
+        case sse.EventTooLong() | bodies.BodyTooLong():
+            return LaneProtocolError(lane, str(error))
         case _:
             return LaneProtocolError(lane, f"not an Anthropic answer: {type(error).__name__}")

@@ -4,7 +4,7 @@ Knows time and order, nothing of what it carries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 FLUSH_S = 0.025
 MOST = 10
@@ -12,7 +12,7 @@ MOST = 10
 
 async def coalesce(
     source: AsyncIterator[str], flush_s: float = FLUSH_S, most: int = MOST
-) -> AsyncIterator[list[str]]:
+) -> AsyncGenerator[list[str], None]:
     """The items of `source`, in order: the first at once, then whatever came within `flush_s`, `most` at a time.
 
     Closing it closes `source`. An error of `source` is raised after what came before it.

@@ -4,13 +4,13 @@ Knows how to call it and what its failures mean. Does not know whether the call 
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk
+from openai import AsyncOpenAI
 
 from serve.config import HttpLane
 from serve.errors import (
@@ -23,6 +23,8 @@ from serve.errors import (
     LaneTimeout,
     LaneUnavailable,
 )
+from serve.lanes import body as bodies
+from serve.wire import sse
 
 
 class OpenAILane:
@@ -34,22 +36,35 @@ class OpenAILane:
         # The SDK insists on a key; a local server that wants none ignores it.
         self._sdk = AsyncOpenAI(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
 
-    async def documents(self, body: bytes, stream: bool) -> AsyncIterator[str]:
-        """The answer as JSON documents of OpenAI's shape. Raises LaneError."""
+    async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
+        """The answer as JSON documents of OpenAI's shape, unread. Raises LaneError."""
         request: dict[str, Any] = json.loads(body) | {"model": self._lane.model}
+        if stream:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
+        create = self._sdk.chat.completions.with_streaming_response.create
         try:
-            if not stream:
-                raw = await self._sdk.chat.completions.with_raw_response.create(**request)
-                yield raw.text
-                return
-            chunks: AsyncStream[ChatCompletionChunk] = await self._sdk.chat.completions.create(
-                **request, stream=True, stream_options={"include_usage": True}
-            )
-            async with chunks:
-                async for chunk in chunks:
-                    yield chunk.model_dump_json(exclude_unset=True)
-        except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            # The SDK sends; the answer's bytes are read here, because the SDK neither bounds an event
+            # nor says whether a stream had its end mark.
+            async with create(**request) as response:
+                if stream:
+                    async with aclosing(self._chunks(response.http_response.aiter_bytes())) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                else:
+                    yield await bodies.whole(response.iter_bytes())
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise lane_error(self._lane.name, error) from None
+
+    async def _chunks(self, source: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+        async for event in sse.events(source):
+            if event.data.startswith("[DONE]"):
+                with suppress(httpx2.HTTPError):  # the answer is whole
+                    await bodies.drain(source)
+                return
+            if event.data.startswith('{"error"'):
+                raise LaneUnavailable(self._lane.name, "reported an error in its stream")
+            yield event.data
+        raise LaneUnavailable(self._lane.name, "the stream ended early")
 
 
 def lane_error(lane: str, error: Exception) -> LaneError:
@@ -61,6 +76,8 @@ def lane_error(lane: str, error: Exception) -> LaneError:
             return status_error(lane, error.status_code, error.response.headers.get("retry-after"))
         case openai.APIConnectionError() | httpx2.TransportError():
             return LaneUnavailable(lane, "connection failed or broke")
+        case sse.EventTooLong() | bodies.BodyTooLong():
+            return LaneProtocolError(lane, str(error))
         case _:
             return LaneProtocolError(lane, f"not an OpenAI answer: {type(error).__name__}")
 

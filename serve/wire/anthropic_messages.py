@@ -1,54 +1,27 @@
-"""Anthropic Messages: a chat request translated there, its answer and stream translated back.
+"""Anthropic Messages: a chat request translated there. `anthropic_answer.py` has the way back.
 
 Pure translation of shapes; calls nothing. Source: Anthropic API reference, `POST /v1/messages`.
 """
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pydantic_core
-from anthropic.types import Message as ClaudeMessage
-from anthropic.types import RawMessageStreamEvent
 
-from serve.wire.openai_answer import (
-    AnswerMessage,
-    ChatChunk,
-    ChatCompletion,
-    Choice,
-    ChunkChoice,
-    Delta,
-    FinishReason,
-    FunctionDelta,
-    ToolCallDelta,
-    Usage,
-)
 from serve.wire.openai_chat import (
     AssistantMessage,
     ChatRequest,
-    FunctionCall,
     ImagePart,
     Message,
     NamedToolChoice,
     TextPart,
     Tool,
-    ToolCall,
     ToolMessage,
     UserMessage,
 )
 
 Block = dict[str, Any]
-
-FINISH: dict[str | None, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-}
 
 
 def request(chat: ChatRequest, model: str, default_max_tokens: int) -> dict[str, Any]:
@@ -148,80 +121,3 @@ def _text_of(message: Message) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
-
-
-def completion(message: ClaudeMessage) -> ChatCompletion:
-    """A whole answer."""
-    text = "".join(block.text for block in message.content if block.type == "text")
-    calls = [
-        ToolCall(id=block.id, function=FunctionCall(name=block.name, arguments=json.dumps(block.input)))
-        for block in message.content
-        if block.type == "tool_use"
-    ]
-    answer = AnswerMessage(content=text or None, tool_calls=calls or None)
-    usage = _usage(message.usage.input_tokens, message.usage.output_tokens)
-    choice = Choice(message=answer, finish_reason=FINISH.get(message.stop_reason, "stop"))
-    return ChatCompletion(
-        id=message.id, created=int(time.time()), model=message.model, choices=[choice], usage=usage
-    )
-
-
-def _usage(prompt: int, answer: int) -> Usage | None:
-    # A provider that reports nonsense must not break the answer.
-    if not (0 <= prompt <= 10**9 and 0 <= answer <= 10**9):
-        return None
-    return Usage(prompt_tokens=prompt, completion_tokens=answer, total_tokens=prompt + answer)
-
-
-class StreamTranslator:
-    """Messages events in, chat chunks out, one stream long."""
-
-    def __init__(self, model: str, created: int) -> None:
-        self._model, self._created = model, created
-        self._id = "chatcmpl-unknown"
-        self._prompt_tokens = 0
-        self._tool_of_block: dict[int, int] = {}
-        self.finished = False
-
-    def chunks(self, event: RawMessageStreamEvent) -> Iterator[ChatChunk]:
-        """The chunks that `event` means, often none."""
-        match event.type:
-            case "message_start":
-                self._id, self._prompt_tokens = event.message.id, event.message.usage.input_tokens
-                yield self._chunk(Delta(role="assistant", content=""))
-            case "content_block_start":
-                yield from self._opened(event.index, event.content_block)
-            case "content_block_delta":
-                yield from self._grown(event.index, event.delta)
-            case "message_delta" if event.delta.stop_reason is not None:
-                reason = FINISH.get(event.delta.stop_reason, "stop")
-                yield self._chunk(Delta(), reason)
-                yield self._last(event.usage.output_tokens)
-            case "message_stop":
-                self.finished = True
-            case _:
-                return
-
-    def _opened(self, index: int, block: Any) -> Iterator[ChatChunk]:
-        if block.type == "tool_use":
-            tool = self._tool_of_block[index] = len(self._tool_of_block)
-            function = FunctionDelta(name=block.name, arguments="")
-            call = ToolCallDelta(index=tool, id=block.id, type="function", function=function)
-            yield self._chunk(Delta(tool_calls=[call]))
-
-    def _grown(self, index: int, delta: Any) -> Iterator[ChatChunk]:
-        if delta.type == "text_delta":
-            yield self._chunk(Delta(content=delta.text))
-        elif delta.type == "input_json_delta" and index in self._tool_of_block:
-            function = FunctionDelta(arguments=delta.partial_json)
-            yield self._chunk(
-                Delta(tool_calls=[ToolCallDelta(index=self._tool_of_block[index], function=function)])
-            )
-
-    def _chunk(self, delta: Delta, finish: FinishReason | None = None) -> ChatChunk:
-        choice = ChunkChoice(delta=delta, finish_reason=finish)
-        return ChatChunk(id=self._id, created=self._created, model=self._model, choices=[choice])
-
-    def _last(self, output_tokens: int) -> ChatChunk:
-        usage = _usage(self._prompt_tokens, output_tokens)
-        return ChatChunk(id=self._id, created=self._created, model=self._model, choices=[], usage=usage)

@@ -3,20 +3,53 @@
 A lane's answer is untrusted input: only the fields listed here go on to the client.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, WrapValidator
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from serve.errors import LaneProtocolError
+from serve.errors import LaneProtocolError, LaneUnavailable
 from serve.wire.openai_chat import FunctionCall, ToolCall, Wire
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
+# More than any model takes or gives; what is reported beyond is nonsense.
+MOST_TOKENS = 10**9
+
+
 class Usage(Wire):
-    prompt_tokens: int = Field(ge=0, le=10**9)
-    completion_tokens: int = Field(ge=0, le=10**9)
-    total_tokens: int = Field(ge=0, le=2 * 10**9)
+    prompt_tokens: int = Field(ge=0, le=MOST_TOKENS)
+    completion_tokens: int = Field(ge=0, le=MOST_TOKENS)
+    total_tokens: int = Field(ge=0, le=2 * MOST_TOKENS)
+
+
+_NONSENSE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+
+
+def _lenient(value: Any, validate: ModelWrapValidatorHandler[Usage | None]) -> Usage | None:
+    """A provider that reports nonsense must not break the answer: `_settled` takes the mark away."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return _NONSENSE
+
+
+class Metered(Wire):
+    """What both kinds of answer say beside the answer.
+
+    usage           tokens as reported, None where nothing or nonsense was reported
+    usage_doubtful  True where nonsense was reported: whoever bills must assume the worst. Not for clients
+    error           an error that came inside an answer; never sent on
+    """
+
+    usage: Annotated[Usage | None, WrapValidator(_lenient)] = None
+    usage_doubtful: bool | None = None
+    error: JsonValue = Field(default=None, exclude=True)
+
+
+NOT_FOR_CLIENTS = {"usage_doubtful"}
+M = TypeVar("M", bound=Metered)
 
 
 class AnswerMessage(Wire):
@@ -34,13 +67,12 @@ class Choice(Wire):
     finish_reason: FinishReason | None = "stop"
 
 
-class ChatCompletion(Wire):
+class ChatCompletion(Metered):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
     choices: list[Choice] = Field(min_length=1)
-    usage: Usage | None = None
 
 
 class FunctionDelta(Wire):
@@ -75,13 +107,12 @@ class ChunkChoice(Wire):
     finish_reason: FinishReason | None = None
 
 
-class ChatChunk(Wire):
+class ChatChunk(Metered):
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     created: int
     model: str
     choices: list[ChunkChoice] = Field(default_factory=list)
-    usage: Usage | None = None
 
     @property
     def says_something(self) -> bool:
@@ -90,19 +121,45 @@ class ChatChunk(Wire):
 
 
 def completion(lane: str, document: str) -> ChatCompletion:
-    """A lane's whole answer. Raises LaneProtocolError without echoing it."""
+    """A lane's whole answer. Raises LaneProtocolError or LaneUnavailable without echoing it."""
     try:
-        return ChatCompletion.model_validate_json(document)
+        return _settled(lane, ChatCompletion.model_validate_json(document))
     except ValidationError as error:
         raise LaneProtocolError(lane, f"not a chat completion: {_first(error)}") from None
 
 
 def chunk(lane: str, document: str) -> ChatChunk:
-    """One chunk of a lane's stream. Raises LaneProtocolError without echoing it."""
+    """One chunk of a lane's stream. Raises LaneProtocolError or LaneUnavailable without echoing it."""
     try:
-        return ChatChunk.model_validate_json(document)
+        return _settled(lane, ChatChunk.model_validate_json(document))
     except ValidationError as error:
         raise LaneProtocolError(lane, f"not a chat completion chunk: {_first(error)}") from None
+
+
+def _settled(lane: str, answer: M) -> M:
+    if answer.error:
+        raise LaneUnavailable(lane, "reported an error inside its answer")
+    if answer.usage is _NONSENSE:
+        return answer.model_copy(update={"usage": None, "usage_doubtful": True})
+    return answer
+
+
+class Ends:
+    """Which choices of a stream have begun, and whether each of them has ended."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._ended: set[int] = set()
+
+    def add(self, item: ChatChunk) -> None:
+        """Take note of one chunk."""
+        for choice in item.choices:
+            (self._ended if choice.finish_reason else self._open).add(choice.index)
+
+    @property
+    def whole(self) -> bool:
+        """Every choice that began has its finish reason."""
+        return bool(self._ended) and self._open <= self._ended
 
 
 def _first(error: ValidationError) -> str:
@@ -150,6 +207,7 @@ __all__ = [
     "ChatChunk",
     "ChatCompletion",
     "Choice",
+    "Ends",
     "FunctionCall",
     "Usage",
     "as_chunks",

@@ -66,6 +66,7 @@ class Answer:
     finish: Finish
     stopped_by: str | None
     usage: Usage | None
+    talk: tuple[str, ...] = ()  # prose before a call
 
     @property
     def text(self) -> str:
@@ -76,7 +77,7 @@ class Answer:
 def compose(ask: Ask, script: Script) -> Answer:
     """The answer to `ask` that `script` wants."""
     tool = _pick(ask, script.shape)
-    if tool is not None and script.shape not in ("fenced", "bare"):
+    if tool is not None and script.shape not in ("fenced", "bare", "chatty"):
         return _finish(ask, script, _slices(_arguments(tool, script.shape)), tool.name, None)
     text = _text(ask, script.shape, tool)
     stopped_by = min((s for s in ask.stop if s in text), key=text.index, default=None)
@@ -98,7 +99,9 @@ def _finish(
     finish: Finish = "tool_calls" if call else "stop_sequence" if stopped_by is not None else "stop"
     if len(kept) < len(pieces):
         finish, stopped_by = "length", None
-    return Answer(kept, call, finish, stopped_by, _usage(script.usage, ask.input_tokens, len(kept) * ask.n))
+    talk = tuple(f"talk{i} " for i in range(script.talk)) if call else ()
+    usage = _usage(script.usage, ask.input_tokens, len(kept) * ask.n)
+    return Answer(kept, call, finish, stopped_by, usage, talk)
 
 
 def _usage(kind: UsageKind, prompt: int, completion: int) -> Usage | None:
@@ -133,7 +136,8 @@ def _text(ask: Ask, shape: Shape, tool: Tool | None) -> str:
         call = json.dumps(
             {"name": tool.name, "arguments": json.loads(_arguments(tool, "right"))}, ensure_ascii=False
         )
-        return f"```json\n{call}\n```" if shape == "fenced" else call
+        shown = {"fenced": f"```json\n{call}\n```", "chatty": f"Let me look that up.\n{call}"}
+        return shown.get(shape, call)
     prose = f"upstream answers: {ask.prompt[:40]}"
     return _json(ask.schema or {}, prose, shape) if _is_json(ask, shape) else prose
 
@@ -159,7 +163,7 @@ def _json(schema: Schema, prose: str, shape: Shape) -> str:
 
 def _words(text: str, script: Script) -> tuple[str, ...]:
     if script.line_kib:
-        return ("upstream".ljust(script.line_kib * 1024, "."),)
+        return ("upstream".ljust(script.line_kib * 1024, "."),) * (script.chunks or 1)
     words = re.findall(r"\S+\s*|\s+", text)
     if script.chunks:
         words = [*words, *(f" word{i}" for i in range(len(words), script.chunks))][: script.chunks]

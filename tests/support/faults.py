@@ -17,7 +17,7 @@ TroubleKind = Literal["server", "overloaded", "rate_limit", "auth", "context", "
 UsageKind = Literal["true", "absurd", "nan", "none"]
 Shape = Literal[
     "right", "prose", "bad_json", "fenced", "bare", "wrong_type", "missing_required",
-    "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
+    "chatty", "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
 ]  # fmt: skip
 
 AFTER_HEAD = -1
@@ -48,12 +48,15 @@ class Script:
     wait_each_ms: int = 0
     break_at: int | None = None  # content chunks sent before the break, or AFTER_HEAD
     break_how: Break = "fin"
+    cut_end: bool = False
     done: bool = True
     slice: int = 0
     chunks: int = 0  # exact number of prose chunks, 0 for as many as it takes
     line_kib: int = 0
     usage: UsageKind = "true"
     shape: Shape = "right"
+    talk: int = 0  # prose chunks before a tool call
+    told: bool = False  # the prompt's first word names the script
 
     def plus(self, other: "Script") -> "Script":
         """This script with every knob that `other` turns."""
@@ -99,6 +102,7 @@ def _cut(k: int, how: Break) -> Script:
 
 FAULTS: tuple[Fault, ...] = (
     _is("ok", "a short answer: `upstream` and the prompt's first 40 characters", Script()),
+    _is("as_told", "whatever fault the first word of the prompt names", Script(told=True)),
     _is("plain", "ignores tools and answers prose", Script(shape="prose")),
     # time
     _takes(
@@ -135,6 +139,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _is("no_done", "complete, but no [DONE] / message_stop", Script(done=False)),
     _takes("no_finish_<k>", "3", "ends in order after k chunks, no finish reason", lambda k: _cut(k, "end")),
+    _is("cut_last_end", "closes before the last choice's finish reason", Script(cut_end=True)),
     _is("empty_stream", "200 and a body of zero bytes", Script(break_at=AFTER_HEAD, break_how="end")),
     _takes(
         "sliced_<n>", "1", "n-byte slices, CRLF, BOM, comments, split data lines", lambda n: Script(slice=n)
@@ -173,6 +178,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _is("tool_fenced", "the call as a fenced JSON block in the text", Script(shape="fenced")),
     _is("tool_bare", "the call as bare JSON in the text", Script(shape="bare")),
+    _is("tool_chatty", "the call as bare JSON after a sentence", Script(shape="chatty")),
+    _takes("talk_first_<n>", "3", "n chunks of prose before the tool call", lambda n: Script(talk=n)),
     _is("tool_wrong_type", "one argument of a wrong but coercible type", Script(shape="wrong_type")),
     _is("tool_missing_required", "the first required argument is missing", Script(shape="missing_required")),
     _is("tool_cut", "cut inside an argument delta", Script(break_at=2, break_how="half")),

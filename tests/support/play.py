@@ -50,6 +50,7 @@ class Stage:
     script: Script
     serial: int
     pending: bytes = b""
+    ends: int = 0
 
     async def play(self) -> None:
         """Answer, or fail as scripted."""
@@ -148,6 +149,9 @@ class Stage:
 
     def _breaks(self, frame: Frame) -> bool:
         """A break is due before the next content, and at the latest before the answer ends."""
+        if self.script.cut_end and frame.kind == "end":
+            self.ends += 1
+            return self.ends == self.ask.n
         at = self.script.break_at
         if at is None or at == AFTER_HEAD:
             return at is not None

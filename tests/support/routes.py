@@ -51,7 +51,10 @@ class Routes:
         except BadAsk as bad:
             await stage.reply(400, to_bytes(dump(stage.wire.error("invalid", str(bad)))))
             return
-        stage.script = self._only_once(find(self.instead or stage.ask.model), stage.request)
+        script = find(self.instead or stage.ask.model)
+        if script.told:
+            script = find(stage.ask.prompt.partition(" ")[0])
+        stage.script = self._only_once(script, stage.request)
         await stage.play()
 
     def _only_once(self, script: Script, request: Request) -> Script:

@@ -66,17 +66,22 @@ def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(settings: Config) -> Iterator[str]:
-    """The base URL of a router that serves `settings` for as long as the block lasts."""
-    with reloadable(settings) as (url, _router, _proxy):
+def serving(settings: Config, box: dict[str, Any] | None = None) -> Iterator[str]:
+    """The base URL of a router that serves `settings` for as long as the block lasts.
+
+    `box` receives its event `loop`, its `port` and its `server`.
+    """
+    with reloadable(settings, box) as (url, _router, _proxy):
         yield url
 
 
 @contextmanager
-def reloadable(settings: Config) -> Iterator[tuple[str, "Reconfigure", "Reconfigure"]]:
+def reloadable(
+    settings: Config, box: dict[str, Any] | None = None
+) -> Iterator[tuple[str, "Reconfigure", "Reconfigure"]]:
     """The same with two calls that hand Router and CloudProxy a new `user_config`, as Serve would."""
     started = threading.Event()
-    box: dict[str, Any] = {}
+    box = {} if box is None else box
     thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
     thread.start()
     assert started.wait(30), "the ingress did not start"

@@ -107,10 +107,14 @@ def _schema(wanted: Json | None) -> Json | None:
 
 def unary(ask: Ask, answer: Answer, serial: int) -> Json:
     """The whole answer as one object."""
-    body = _message(ask, serial) | {"content": [_block(answer, serial)]} | _stop(answer)
+    body = _message(ask, serial) | {"content": [*_talk(answer), _block(answer, serial)]} | _stop(answer)
     if answer.usage:
         body["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": answer.usage.completion}
     return body
+
+
+def _talk(answer: Answer) -> list[Json]:
+    return [{"type": "text", "text": "".join(answer.talk)}] if answer.talk else []
 
 
 def _block(answer: Answer, serial: int) -> Json:
@@ -133,15 +137,26 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     if answer.usage:
         message["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": 1}
     yield _frame("start", "message_start", message=message)
+    yield from _talk_frames(answer)
+    index = len(_talk(answer))
     empty: Json = {"input": {}} if answer.call else {"text": ""}
-    yield _frame("start", "content_block_start", index=0, content_block=_block(answer, serial) | empty)
+    yield _frame("start", "content_block_start", index=index, content_block=_block(answer, serial) | empty)
     yield _frame("start", "ping")
     for piece in answer.pieces:
-        yield _frame("content", "content_block_delta", index=0, delta=_delta(answer, piece))
-    yield _frame("end", "content_block_stop", index=0)
+        yield _frame("content", "content_block_delta", index=index, delta=_delta(answer, piece))
+    yield _frame("end", "content_block_stop", index=index)
     spent = {"usage": {"output_tokens": answer.usage.completion}} if answer.usage else {}
     yield _frame("end", "message_delta", delta=_stop(answer), **spent)
     yield _frame("done", "message_stop")
+
+
+def _talk_frames(answer: Answer) -> Iterator[Frame]:
+    if answer.talk:
+        yield _frame("start", "content_block_start", index=0, content_block={"type": "text", "text": ""})
+        for piece in answer.talk:
+            delta = {"type": "text_delta", "text": piece}
+            yield _frame("content", "content_block_delta", index=0, delta=delta)
+        yield _frame("start", "content_block_stop", index=0)
 
 
 def _frame(kind: Kind, event: str, **rest: Any) -> Frame:

@@ -96,12 +96,16 @@ def unary(ask: Ask, answer: Answer, serial: int) -> Json:
 
 
 def _choice_object(ask: Ask, answer: Answer, serial: int, index: int) -> Json:
-    message: Json = {"role": "assistant", "content": None if answer.call else answer.text, "refusal": None}
+    message: Json = {"role": "assistant", "content": _content(answer), "refusal": None}
     if answer.call:
         function = {"name": answer.call, "arguments": answer.text}
         message["tool_calls"] = [{"id": _call_id(serial, index), "type": "function", "function": function}]
     logprobs = _logprobs(answer.pieces) if ask.logprobs and not answer.call else None
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": _finish(answer)}
+
+
+def _content(answer: Answer) -> str | None:
+    return ("".join(answer.talk) or None) if answer.call else answer.text
 
 
 def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
@@ -111,6 +115,9 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
         yield _frame(
             ask, serial, "start", index, {"role": "assistant", "content": None if answer.call else ""}
         )
+    for piece in answer.talk:
+        for index in choices:
+            yield _frame(ask, serial, "content", index, {"content": piece})
     if answer.call:
         for index in choices:
             function = {"name": answer.call, "arguments": ""}

@@ -171,6 +171,11 @@ def test_error_event(ask: Ask) -> None:
     assert "error" in ask("error_event_0", stream=False).json
 
 
+def test_as_told(ask: Ask) -> None:
+    assert ask("as_told", messages=[{"role": "user", "content": "500 please"}]).status == 500
+    assert ask("as_told", messages=[{"role": "user", "content": "hello"}]).status == 200
+
+
 def test_no_done(ask: Ask) -> None:
     raw = ask("no_done")
     assert (raw.ended, raw.payloads[-1]["choices"][0]["finish_reason"]) == ("clean", "stop")
@@ -182,6 +187,12 @@ def test_no_finish(ask: Ask) -> None:
     raw = ask("no_finish_3")
     assert (len(raw.texts), raw.ended) == (3, "clean")
     assert raw.payloads[-1]["choices"][0]["finish_reason"] is None
+
+
+def test_cut_last_end(ask: Ask) -> None:
+    raw = ask("cut_last_end", n=2)
+    assert [c["index"] for p in raw.payloads for c in p["choices"] if c["finish_reason"]] == [0]
+    assert raw.ended == "cut"
 
 
 def test_empty_stream(ask: Ask) -> None:
@@ -299,6 +310,19 @@ def test_tool_fenced(ask: Ask) -> None:
 
 def test_tool_bare(ask: Ask) -> None:
     assert json.loads(ask("tool_bare", tools=[FUNCTION]).text) == {"name": "weather", "arguments": ARGUMENTS}
+
+
+def test_tool_chatty(ask: Ask) -> None:
+    assert ask("tool_chatty", tools=[FUNCTION]).text.startswith("Let me look that up.\n{")
+
+
+def test_talk_first(ask: Ask) -> None:
+    assert ask("talk_first_2", tools=[FUNCTION]).texts[:2] == ["talk0 ", "talk1 "]
+    assert ask("talk_first_2", ANTHROPIC, tools=[TOOL]).texts[:2] == ["talk0 ", "talk1 "]
+    assert (
+        ask("talk_first_2", stream=False, tools=[FUNCTION]).json["choices"][0]["message"]["content"]
+        == "talk0 talk1 "
+    )
 
 
 def test_tool_wrong_type(ask: Ask) -> None:

@@ -7,7 +7,8 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent, StopReason
 from pydantic import TypeAdapter
 
-from serve.wire.anthropic_messages import FINISH, StreamTranslator, completion
+from serve.wire import anthropic_answer as wire
+from serve.wire.anthropic_answer import FINISH, StreamTranslator, completion
 from serve.wire.openai_answer import ChatChunk
 
 EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
@@ -45,7 +46,12 @@ def end(reason: str | None, tokens: int = 7) -> dict[str, Any]:
 
 def streamed(*events: dict[str, Any]) -> tuple[list[ChatChunk], StreamTranslator]:
     translator = StreamTranslator("claude-lane", 5)
-    return [c for event in events for c in translator.chunks(EVENT.validate_python(event))], translator
+    return [c for event in events for c in translator.chunks(received(event))], translator
+
+
+def received(event: dict[str, Any]) -> wire.Event:
+    """The event as the lane reads it, after the SDK agreed that there is such an event."""
+    return wire.event(EVENT.validate_python(event).model_dump_json())
 
 
 def test_a_text_stream_is_role_then_text_then_finish_then_usage() -> None:
@@ -92,7 +98,7 @@ def test_a_message_delta_without_a_stop_reason_does_not_end_the_answer() -> None
 
 
 def test_an_event_of_a_kind_we_do_not_know_says_nothing() -> None:
-    event = EVENT.validate_python(STOP).model_copy(update={"type": "ping"})
+    event = wire.event('{"type": "ping"}')
     assert list(StreamTranslator("m", 1).chunks(event)) == []
 
 
@@ -104,9 +110,10 @@ def test_absurd_usage_is_left_out_and_the_answer_stands(tokens: int) -> None:
     assert completion(message([{"type": "text", "text": "a"}], tokens=tokens)).usage is None
 
 
-def message(content: list[dict[str, Any]], reason: str = "end_turn", tokens: int = 7) -> Message:
+def message(content: list[dict[str, Any]], reason: str = "end_turn", tokens: int = 7) -> wire.Message:
     raw = START["message"] | {"content": content, "stop_reason": reason}
-    return Message.model_validate(raw | {"usage": {"input_tokens": 25, "output_tokens": tokens}})
+    raw |= {"usage": {"input_tokens": 25, "output_tokens": tokens}}
+    return wire.message(Message.model_validate(raw).model_dump_json())
 
 
 def test_a_whole_answer_has_its_text_calls_and_usage() -> None:

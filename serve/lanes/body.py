@@ -1,0 +1,32 @@
+"""The body of an upstream's answer, read within bounds: an upstream is not trusted with our memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+# Far above any answer: a million tokens are some four megabytes.
+MOST_BYTES = 8 << 20
+DRAIN_S = 0.1
+
+
+class BodyTooLong(ValueError):
+    """The whole answer is larger than any answer can be."""
+
+
+async def whole(source: AsyncIterator[bytes]) -> str:
+    """All of a body as text. Raises BodyTooLong, and UnicodeDecodeError for bad UTF-8."""
+    body = bytearray()
+    async for data in source:
+        body += data
+        if len(body) > MOST_BYTES:
+            raise BodyTooLong(f"the answer is longer than {MOST_BYTES} bytes")
+    return body.decode("utf-8-sig")
+
+
+async def drain(source: AsyncIterator[bytes]) -> None:
+    """Read the few bytes after the last event: HTTP/1.1 cannot use the connection again before."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in source:
+                pass
+    except TimeoutError:
+        return

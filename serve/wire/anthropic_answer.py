@@ -1,0 +1,192 @@
+"""Anthropic Messages on the way back: answers and events translated to chat completions.
+
+Pure translation of shapes; calls nothing. An answer is untrusted input: only the fields listed here are
+read, and those that only count may hold anything. Source: Anthropic API reference, `POST /v1/messages`.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from serve.wire.openai_answer import (
+    MOST_TOKENS,
+    AnswerMessage,
+    ChatChunk,
+    ChatCompletion,
+    Choice,
+    ChunkChoice,
+    Delta,
+    FinishReason,
+    FunctionDelta,
+    ToolCallDelta,
+    Usage,
+)
+from serve.wire.openai_chat import FunctionCall, ToolCall, Wire
+
+FINISH: dict[str | None, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+
+
+class Spent(Wire):
+    input_tokens: JsonValue = None
+    output_tokens: JsonValue = None
+
+
+class Block(Wire):
+    type: str
+    id: str | None = None
+    name: str | None = None
+    text: str | None = None
+    input: JsonValue = None
+
+
+class Message(Wire):
+    id: str
+    model: str
+    content: list[Block]
+    stop_reason: str | None = None
+    usage: Spent | None = None
+
+
+class Opening(Wire):
+    id: str
+    usage: Spent | None = None
+
+
+class Growth(Wire):
+    type: str | None = None
+    text: str | None = None
+    partial_json: str | None = None
+    stop_reason: str | None = None
+
+
+class Trouble(Wire):
+    type: str = ""
+
+
+class Event(Wire):
+    """Any event of a stream; which fields are set depends on `type`."""
+
+    type: str
+    index: int = 0
+    message: Opening | None = None
+    content_block: Block | None = None
+    delta: Growth | None = None
+    usage: Spent | None = None
+    error: Trouble | None = None
+
+
+def message(document: str) -> Message:
+    """A whole answer. Raises ValueError when it is none."""
+    return Message.model_validate_json(document)
+
+
+def event(document: str) -> Event:
+    """One event. Raises ValueError when it is none."""
+    return Event.model_validate_json(document)
+
+
+def completion(answer: Message) -> ChatCompletion:
+    """A whole answer as a chat completion."""
+    text = "".join(block.text or "" for block in answer.content if block.type == "text")
+    calls = [_call(block) for block in answer.content if block.type == "tool_use"]
+    spent = answer.usage or Spent()
+    usage = _usage(spent.input_tokens, spent.output_tokens)
+    choice = Choice(
+        message=AnswerMessage(content=text or None, tool_calls=calls or None),
+        finish_reason=FINISH.get(answer.stop_reason, "stop"),
+    )
+    return ChatCompletion(
+        id=answer.id,
+        created=int(time.time()),
+        model=answer.model,
+        choices=[choice],
+        usage=usage,
+        usage_doubtful=usage is None or None,
+    )
+
+
+def _call(block: Block) -> ToolCall:
+    function = FunctionCall(name=block.name or "", arguments=json.dumps(block.input))
+    return ToolCall(id=block.id or "", function=function)
+
+
+def _usage(prompt: JsonValue, answer: JsonValue) -> Usage | None:
+    """What a provider reports, None where it is nonsense: that must not break the answer."""
+    for count in (prompt, answer):
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_TOKENS:
+            return None
+    assert isinstance(prompt, int)
+    assert isinstance(answer, int)
+    return Usage(prompt_tokens=prompt, completion_tokens=answer, total_tokens=prompt + answer)
+
+
+class StreamTranslator:
+    """Messages events in, chat chunks out, one stream long."""
+
+    def __init__(self, model: str, created: int) -> None:
+        self._model, self._created = model, created
+        self._id = "chatcmpl-unknown"
+        self._prompt_tokens: JsonValue = None
+        self._tool_of_block: dict[int, int] = {}
+        self.finished = False
+
+    def chunks(self, event: Event) -> Iterator[ChatChunk]:
+        """The chunks that `event` means, often none."""
+        match event.type:
+            case "message_start" if event.message is not None:
+                self._id = event.message.id
+                self._prompt_tokens = (event.message.usage or Spent()).input_tokens
+                yield self._chunk(Delta(role="assistant", content=""))
+            case "content_block_start" if event.content_block is not None:
+                yield from self._opened(event.index, event.content_block)
+            case "content_block_delta" if event.delta is not None:
+                yield from self._grown(event.index, event.delta)
+            case "message_delta" if event.delta is not None and event.delta.stop_reason is not None:
+                reason = FINISH.get(event.delta.stop_reason, "stop")
+                yield self._chunk(Delta(), reason)
+                yield self._last((event.usage or Spent()).output_tokens)
+            case "message_stop":
+                self.finished = True
+            case _:
+                return
+
+    def _opened(self, index: int, block: Block) -> Iterator[ChatChunk]:
+        if block.type == "text" and block.text:
+            yield self._chunk(Delta(content=block.text))
+        if block.type == "tool_use":
+            tool = self._tool_of_block[index] = len(self._tool_of_block)
+            function = FunctionDelta(name=block.name, arguments="")
+            call = ToolCallDelta(index=tool, id=block.id, type="function", function=function)
+            yield self._chunk(Delta(tool_calls=[call]))
+
+    def _grown(self, index: int, delta: Growth) -> Iterator[ChatChunk]:
+        if delta.type == "text_delta":
+            yield self._chunk(Delta(content=delta.text))
+        elif delta.type == "thinking_delta":
+            # Not shown, but a lane that thinks is not a lane that hangs.
+            yield self._of([])
+        elif delta.type == "input_json_delta" and index in self._tool_of_block:
+            function = FunctionDelta(arguments=delta.partial_json)
+            yield self._chunk(
+                Delta(tool_calls=[ToolCallDelta(index=self._tool_of_block[index], function=function)])
+            )
+
+    def _chunk(self, delta: Delta, finish: FinishReason | None = None) -> ChatChunk:
+        return self._of([ChunkChoice(delta=delta, finish_reason=finish)])
+
+    def _of(self, choices: list[ChunkChoice]) -> ChatChunk:
+        return ChatChunk(id=self._id, created=self._created, model=self._model, choices=choices)
+
+    def _last(self, output_tokens: JsonValue) -> ChatChunk:
+        usage = _usage(self._prompt_tokens, output_tokens)
+        return self._of([]).model_copy(update={"usage": usage, "usage_doubtful": usage is None or None})
