@@ -43,6 +43,7 @@ _CONFIDENTIAL_RULES = (
     "password_assignment",
     "key_assignment",
     "secret_manifest",
+    "bare_token",
     # labels
     "confidential_banner",
     "confidential_field",

@@ -21,8 +21,8 @@ Edge = Literal["open", "word", "digits"]
 class Rule:
     """`pattern` finds candidates, `accepts` judges them.
 
-    `cue`     must occur up to `reach` bytes before the value or an eighth of that behind it, for shapes that
-              are common in ordinary text
+    `cue`     must occur up to `reach` bytes before the value, in it, or an eighth of that behind it, for shapes
+              that are common in ordinary text
     `veto`    must not end right before the value
     `edge`    what must not touch the value: `word` a letter or digit, `digits` a token with digits
               (letters alone may touch), `open` nothing in particular
@@ -65,8 +65,7 @@ class Rule:
             return False
         if self.veto is not None and self.veto.found(data[max(0, start - _VETO_REACH) : start]):
             return False
-        near = (data[max(0, start - self.reach) : start], data[end : end + self.reach // 8])
-        return self.cue is None or any(map(self.cue.found, near))
+        return self.cue is None or self.cue.found(data[max(0, start - self.reach) : end + self.reach // 8])
 
 
 class RuleSet:
