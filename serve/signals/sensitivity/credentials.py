@@ -49,9 +49,11 @@ _KEY_SHAPES = (
     r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}|NRAK-[0-9A-Z]{27}|CFPAT-[0-9A-Za-z_\-]{43}|API-[0-9A-Z]{26}\b",
     r"dp\.(?:pt|st|ct|sa)\.[0-9A-Za-z]{40,}|sntry[su]_[0-9A-Za-z+/=_]{40,}|dt0c01\.[0-9A-Z]{24}\.[0-9A-Z]{64}",
     r"ATATT3[0-9A-Za-z_\-=]{60,}|ATBB[0-9A-Za-z]{28,}|LTAI[0-9A-Za-z]{16,20}\b|AKID[0-9A-Za-z]{32}",
-    r"rubygems_[0-9a-f]{48}|xkeysib-[0-9a-f]{64}|pscale_(?:tkn|pw|oauth)_[0-9A-Za-z_\-]{32,}|ops_eyJ[0-9A-Za-z]{60,}",
+    r"rubygems_[0-9a-f]{48}|xkeysib-[0-9a-f]{64}|pscale_(?:tkn|pw|oauth)_[0-9A-Za-z_\-]{32,}|"
+    r"ops_eyJ[0-9A-Za-z]{60,}",
     r"[0-9A-Za-z]{14}\.atlasv1\.[0-9A-Za-z_\-=]{60,}|sq0[a-z]{3}-[0-9A-Za-z_\-]{22,}|\bEAA[0-9A-Za-z]{60,}",
-    r"dapi[0-9a-f]{32}|nfp_[0-9A-Za-z]{36}|bkua_[0-9a-f]{40}|oy2[0-9a-z]{43}|CCIPAT_[0-9A-Za-z]{22}_[0-9a-f]{40}",
+    r"dapi[0-9a-f]{32}|nfp_[0-9A-Za-z]{36}|bkua_[0-9a-f]{40}|oy2[0-9a-z]{43}|"
+    r"CCIPAT_[0-9A-Za-z]{22}_[0-9a-f]{40}",
     r"A3-[0-9A-Z]{6}-(?:[0-9A-Z]{11}|[0-9A-Z]{6}-[0-9A-Z]{5})-[0-9A-Z]{5}-[0-9A-Z]{5}-[0-9A-Z]{5}",
     r"sonar\.(?:login|token)=[0-9a-f]{40}",
     r"glc_[0-9A-Za-z+/]{32,}|glsa_[0-9A-Za-z]{32}",

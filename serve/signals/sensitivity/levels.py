@@ -8,7 +8,17 @@ from types import MappingProxyType
 
 from serve.signals.readings import Finding, Sensitivity
 
-_INTERNAL_RULES = ("internal_banner", "internal_field")
+_INTERNAL_RULES = (
+    "internal_banner",
+    "internal_field",
+    # people
+    "introduced_name",
+    "name_field",
+    "addressed_name",
+    "full_name",
+    "given_name",
+    "signed_name",
+)
 
 _CONFIDENTIAL_RULES = (
     # identifiers
@@ -33,6 +43,8 @@ _CONFIDENTIAL_RULES = (
     "email",
     "phone",
     "ip_address",
+    "street_address",
+    "postal_box",
     # secrets
     "provider_key",
     "jwt",
@@ -52,6 +64,7 @@ _CONFIDENTIAL_RULES = (
     "medical_record_number",
     "patient_record",
     "patient_statement",
+    "personal_fact",
     # what cannot be read
     "opaque_blob",
     "unreadable_part",

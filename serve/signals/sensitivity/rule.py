@@ -24,6 +24,7 @@ class Rule:
     `cue`     must occur up to `reach` bytes before the value, in it, or an eighth of that behind it, for shapes
               that are common in ordinary text
     `veto`    must not end right before the value
+    `lead`    must end right before the value
     `edge`    what must not touch the value: `word` a letter or digit, `digits` a token with digits
               (letters alone may touch), `open` nothing in particular
     `grouped` the value has gaps inside, so a match may begin in a number before it
@@ -37,6 +38,7 @@ class Rule:
     cue: Pattern | None = None
     reach: int = 64
     veto: Pattern | None = None
+    lead: Pattern | None = None
     edge: Edge = "open"
     grouped: bool = False
     most_checked: int | None = None
@@ -63,7 +65,10 @@ class Rule:
     def _stands(self, data: bytes, start: int, end: int) -> bool:
         if not _EDGES[self.edge](data, start, end):
             return False
-        if self.veto is not None and self.veto.found(data[max(0, start - _VETO_REACH) : start]):
+        before = data[max(0, start - _VETO_REACH) : start]
+        if (self.veto is not None and self.veto.found(before)) or (
+            self.lead is not None and not self.lead.found(before)
+        ):
             return False
         return self.cue is None or self.cue.found(data[max(0, start - self.reach) : end + self.reach // 8])
 
