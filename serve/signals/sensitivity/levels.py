@@ -11,6 +11,7 @@ from serve.signals.readings import Finding, Sensitivity
 _INTERNAL_RULES = (
     "internal_banner",
     "internal_field",
+    "internal_document",
     # people
     "introduced_name",
     "name_field",
@@ -65,6 +66,14 @@ _CONFIDENTIAL_RULES = (
     "patient_record",
     "patient_statement",
     "personal_fact",
+    # business
+    "company_code",
+    "trade_secret",
+    "business_plan",
+    "company_system",
+    "people_data",
+    "credential_request",
+    "company_matter",
     # what cannot be read
     "opaque_blob",
     "unreadable_part",

@@ -11,7 +11,16 @@ from typing import TypeVar
 
 from serve.request import Leaf, RequestView
 from serve.signals.readings import Finding, Sensitivity, SensitivityReading
-from serve.signals.sensitivity import contact, credentials, health, identifiers, labels, people, places
+from serve.signals.sensitivity import (
+    business,
+    contact,
+    credentials,
+    health,
+    identifiers,
+    labels,
+    people,
+    places,
+)
 from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import fold
 from serve.signals.sensitivity.levels import finding
@@ -47,6 +56,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("contact", contact.RULES.suspects, contact.RULES.find),
     Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
+    Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
     Detector("places", places.RULES.suspects, places.RULES.find),
     Detector("people", people.suspects, people.find),
