@@ -120,6 +120,7 @@ FOUND = [
     ("full_name", "ask Grzegorz Kowalczyk about it"),
     ("full_name", "the letter was from anna lindqvist"),
     ("given_name", "what does Katrine want"),
+    ("unchecked_names", "Zzyx, " * 5000),
     ("personal_fact", "Sarah Lindqvist was diagnosed with diabetes in March."),
     ("personal_fact", "write to Anna Lindqvist about the loan of 45,000"),
     ("company_code", "Refactor the connection pool of our internal microservice"),

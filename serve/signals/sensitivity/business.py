@@ -8,8 +8,8 @@ from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.rule import Rule, RuleSet
 
 _OURS = (
-    r"(?:\bour\b|\bmy (?:company|employer|team|firm|startup|client)(?:'s)?|\b(?:the )?company(?:'s)"
-    r"?\b|\binternal(?:ly)?\b|"
+    r"(?:\bour\b|\bmy (?:company|employer|team|firm|startup|client)(?:'s)?|\bcompany's\b|"
+    r"\binternal(?:ly)?\b|"
     r"\bproprietary\b|\bin-house\b|\bconfidential\b|\bunreleased\b|\bunannounced\b|\bclosed[ -]source\b)"
 )
 _BETWEEN = r"[\w ,/&'\-]{0,48}?"
@@ -145,7 +145,7 @@ RULES = RuleSet(
         Rule(
             "credential_request",
             Pattern(
-                rf"(?i){_TAKE}[^.?!\n]{{0,64}}?\b(?:your?|our|all|the|its|my|their|internal|current)"
+                rf"(?i){_TAKE}[^.?!\n]{{0,64}}?\b(?:your?|our|all|the|its|my|internal|current)"
                 rf"\b[^.?!\n]{{0,48}}?{_CREDENTIAL_WORDS}"
             ),
         ),
@@ -195,6 +195,118 @@ RULES = RuleSet(
                 r"\b(?:our|this|last) (?:incident|performance|quarterly|sprint|security) (?:review|"
                 r"report|retrospective)\b|"
                 r"(?:团队|部门|公司|董事会|内部)[^。\x{FF01}\x{FF1F}\n]{0,12}?(?:会议|纪要|周报|复盘|备忘录|文档|手册|报告)"
+            ),
+        ),
+        Rule(
+            "company_code",
+            Pattern(rf"(?i)\b(?:our|my company's|proprietary) (?:[\w\-/]+ ){{0,4}}?{_OWN_CODE}"),
+        ),
+        Rule(
+            "business_plan", Pattern(rf"(?i)\b(?:our|my company's|internal) (?:[\w\-/]+ ){{0,4}}?{_OWN_PLAN}")
+        ),
+        Rule(
+            "company_system",
+            Pattern(rf"(?i)\b(?:our|my company's|internal) (?:[\w\-/]+ ){{0,4}}?{_OWN_SYSTEM}"),
+        ),
+        Rule(
+            "company_system",
+            Pattern(
+                rf"(?i){_HANDLE}[^.?!\n]{{0,32}}?\b(?:production|prod) (?:logs?|databases?|config\w*|metrics|"
+                r"data|incidents?)\b"
+            ),
+        ),
+        Rule(
+            "credential_request",
+            Pattern(
+                r"(?i)\b(?:what(?:'s| is| are)|tell me|where (?:is|are)|i need|get me|give me) (?:the|"
+                rf"your|our|all) (?:[\w\-]+ ){{0,4}}?{_CREDENTIAL_WORDS}|"
+                rf"{_TAKE} (?:authentication|auth|session|access|bearer|api|oauth) (?:tokens?|keys?)|"
+                r"/etc/shadow|\.aws/credentials|\bid_rsa\b|\bkubeconfig\b|/secrets?/[\w/.\-]+"
+            ),
+        ),
+        Rule(
+            "trade_secret",
+            Pattern(
+                r"(?i)\bunder (?:an? )?nda\b|\b(?:unpublished|unreleased|embargoed) (?:[\w\-]+ )"
+                r"{0,2}(?:results?|findings|paper|manuscript|"
+                r"research|data|roadmap|specs?|specification|prototype|model|benchmark)|"
+                r"\bour (?:[\w\-]+ ){0,3}(?:formulation|"
+                r"lab notebook|experiment\w*|research|training data|model architecture|chip design|"
+                r"blueprints?|schematics?|"
+                r"manufacturing|test sequences?|intellectual property|ip portfolio)\b"
+            ),
+        ),
+        Rule(
+            "people_data",
+            Pattern(rf"(?i)\b(?:our|internal) (?:[\w\-]+ ){{0,2}}?{_PEOPLE} (?:[\w\-]+ ){{0,2}}?{_FILES}"),
+        ),
+        Rule(
+            "people_data",
+            Pattern(
+                r"(?i)\b(?:performance reviews|salary (?:bands?|list|data)|disciplinary records?|"
+                r"exit interviews?) (?:for|of|from) "
+            ),
+        ),
+        Rule(
+            "people_data",
+            Pattern(
+                rf"(?i){_HANDLE}[^.?!\n]{{0,48}}?{_FILES}[^.?!\n]{{0,24}}?\b(?:of|from|about|on|for) (?:our |"
+                rf"the |all )?(?:[\w\-]+ ){{0,2}}?{_PEOPLE}"
+            ),
+        ),
+        Rule(
+            "internal_document",
+            Pattern(
+                r"(?i)\b(?:our|the company|my company's) (?:[\w\-]+ ){0,3}(?:handbook|wiki|onboarding|"
+                r"all-hands|slack|confluence|notion page|"
+                r"jira|status (?:update|report)|announcement|memo|polic(?:y|ies)|design doc\w*|"
+                r"documentation|postmortem|"
+                r"decision record|okrs?)\b"
+            ),
+        ),
+        Rule(
+            "business_plan",
+            Pattern(
+                r"(?i)\b(?:analy[sz]e|review|approve|access|summari[sz]e|prepare|forecast|evaluate|"
+                r"compare|generate|update|compile|audit|"
+                r"reconcile|examine|assess|project|estimate|break down)\b[^.?!\n]{0,24}?\b(?:the|this|"
+                r"these|my)\b[^.?!\n]{0,32}?"
+                r"\b(?:financial (?:reports?|statements?|performance|projections?)|sales (?:data|"
+                r"figures|performance|numbers|report)|"
+                r"revenue (?:data|figures|forecasts?|projections?)|p&l|profit and loss|balance sheet|"
+                r"(?:vendor|supplier|customer|client) "
+                r"(?:contracts?|agreements?)|expense reports?|invoices?|board (?:deck|presentation|"
+                r"minutes)|budget (?:projections?|"
+                r"allocation|proposal)|quarterly (?:results?|numbers|report|earnings)|headcount|"
+                r"investor (?:deck|update|presentation))\b"
+            ),
+        ),
+        Rule(
+            "company_system",
+            Pattern(
+                r"(?i)\b(?:the|all|these) (?:[\w\-]+ ){0,2}?(?:production|prod|staging|corporate)"
+                r" (?:[\w\-]+ ){0,2}?(?:servers?|environment|"
+                r"systems?|databases?|clusters?|networks?|manifests?|credentials|infrastructure|hosts?)\b"
+            ),
+        ),
+        Rule(
+            "credential_request",
+            Pattern(
+                r"(?i)\b(?:decrypt|recover|crack|obtain|fetch|provide|display|return|read out|tell me|"
+                rf"access|view)\b[^.?!\n]{{0,32}}?"
+                rf"\b(?:your?|our|all|the|stored|saved|hard-?coded)\b[^.?!\n]{{0,32}}?{_CREDENTIAL_WORDS}"
+            ),
+        ),
+        Rule(
+            "company_code",
+            Pattern(r"(?i)\bunauthori[sz]ed (?:copying|use|distribution|disclosure|reproduction) of this"),
+        ),
+        Rule(
+            "company_matter",
+            Pattern(
+                r"(?:我们|我司|本公司|公司)[^。\x{FF01}\x{FF1F}\n]{0,16}?(?:系统|平台|产品|项目|模型|架构|接口|配置|日志|策略|计划|合同|"
+                r"供应商|财务|利润|成本|"
+                r"薪资|招聘|流程|方案|设计|工艺|技术|实验|研发|客户|用户|报表|市场|销售)"
             ),
         ),
     )

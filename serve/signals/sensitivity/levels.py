@@ -18,6 +18,7 @@ _INTERNAL_RULES = (
     "addressed_name",
     "full_name",
     "given_name",
+    "unchecked_names",
     "signed_name",
 )
 

@@ -4,12 +4,12 @@ Knows which texts only play with names: stories, puzzles, famous people. Does no
 """
 
 import unicodedata
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import islice, pairwise
 
-from serve.signals.sensitivity.pattern import Hit, Pattern
+from serve.signals.sensitivity.pattern import Pattern
 
 _LETTERS = str.maketrans(
     {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "þ": "th", "ð": "d", "\u0131": "i"}
@@ -24,6 +24,8 @@ _RUN = Pattern(rf"{_NAME}{_NEXT}{{0,3}}")
 _WITH_INITIAL = Pattern(rf"\b{_NAME}[ \t]+\p{{Lu}}\.?[ \t]+{_PARTICLE}{_NAME}")
 # In short texts only: people who write without capitals write short.
 _SHORT = 600
+# More capitalised words than this are not looked up one by one: no client can buy checking time.
+_MOST = 4000
 _SENTENCE_START = Pattern(r"(?:^|[.!?:;>|\n\"“”\x{2018}*#•`({\[/_=+-]|[0-9][.)])\s*$")
 _ACTS = Pattern(
     r"(?i)^(?:['\x{2019}]s\b|\s+(?:is|was|has|had|lives?|lived|works?|worked|says?|said|called|wants?|"
@@ -236,94 +238,115 @@ def suspects(data: bytes) -> bool:
 
 def find(data: bytes) -> list[str]:
     """The rules that are true of `data`: one for each way a person is named."""
-    text = data.decode("utf-8", "replace")
-    if _MADE_UP.found(text):
+    if _MADE_UP.found(data):
         return []
     cued = [
-        name for name, cue in (*_CUES, *_ACTED) if any(not _is_famous(hit.value) for hit in cue.hits(text))
+        name for name, cue in (*_CUES, *_ACTED) if any(not _is_famous(value) for value in _values(cue, data))
     ]
-    if _PUZZLE.found(text):
+    if _PUZZLE.found(data):
         return []
-    if any(_is_named(hit.value) for fact in _FACTS for hit in fact.hits(text)):
+    if any(_is_named(value) for fact in _FACTS for value in _values(fact, data)):
         cued.append("personal_fact")
-    cued += [name for name, cue in _LISTED_CUES if any(_is_listed(hit.value) for hit in cue.hits(text))]
-    if cued:
-        return list(dict.fromkeys(cued))
-    return list(_named(text, _STUDIED.found(text)))
+    cued += [name for name, cue in _LISTED_CUES if any(map(_is_listed, _values(cue, data)))]
+    return list(dict.fromkeys(cued)) or list(_named(data, _STUDIED.found(data)))
 
 
-def _named(text: str, studied: bool) -> Iterator[str]:
-    if (
-        any(_is_listed(word) for hit in _WITH_INITIAL.hits(text) for word in hit.value.split())
-        and not studied
+def _values(cue: Pattern, data: bytes) -> Iterator[str]:
+    """What `cue` matched, as far as it is looked at: each value once, and not without end."""
+    values = (data[start:end].decode("utf-8", "replace") for start, end in islice(cue.spans(data), _MOST))
+    return iter(dict.fromkeys(values))
+
+
+def _named(data: bytes, studied: bool) -> Iterator[str]:
+    if not studied and any(
+        _is_listed(word) for value in _values(_WITH_INITIAL, data) for word in value.split()
     ):
         yield "full_name"
         return
-    runs = [hit for hit in _RUN.hits(text) if not _is_famous(hit.value) and not _is_thing(text, hit)]
-    if any(_is_full(run.value) for run in runs):
-        yield "full_name"
-    elif not studied and any(_is_single(text, run) for run in runs):
+    single, looked = False, 0
+    seen: set[bytes] = set()
+    for start, end in _RUN.spans(data):
+        looked += 1
+        if looked > _MOST:
+            yield "unchecked_names"
+            return
+        run = data[start:end]
+        first = run not in seen
+        seen.add(run)
+        if single and not first:
+            continue
+        words = run.decode("utf-8", "replace").split()
+        if not any(map(_may_name, words)) or _is_famous(words) or _is_thing(data, end, words):
+            continue
+        if _is_full(words):
+            yield "full_name"
+            return
+        single = single or _is_single(data, start, end, words)
+    if single and not studied:
         yield "given_name"
-    elif len(text) < _SHORT and _in_lower_case(text):
+    elif len(data) < _SHORT and _in_lower_case(data.decode("utf-8", "replace")):
         yield "full_name"
 
 
 def _in_lower_case(text: str) -> bool:
     words = [bare for word in text.split() if len(bare := word.strip(".,;:!?()\"'")) > 1]
-    pairs = pairwise(words)
     return any(
-        one.islower() and two.islower() and min(len(one), len(two)) > 3 and _is_full(f"{one} {two}")
-        for one, two in pairs
-        if not _is_famous(f"{one} {two}")
+        one.islower() and two.islower() and min(len(one), len(two)) > 3 and _is_full([one, two])
+        for one, two in pairwise(words)
+        if not _is_famous([one, two])
     )
 
 
-def _is_full(run: str) -> bool:
+def _is_full(words: Sequence[str]) -> bool:
     """A listed name beside another: a given name and any other, or a family name behind a word that may be a name."""
-    given, family, words = _names()
-    plain = [_plain(word) for word in run.split()]
+    given, family, common = _names()
+    plain = list(map(_plain, words))
     return any(
-        (one in given and (_is_family(two, family) or two in given or two in words))
-        or (one in words and _is_family(two, family))
+        (one in given and (_is_family(two) or two in given or two in common))
+        or (one in common and _is_family(two))
         or (one in family and two in given)
         for one, two in pairwise(plain)
     )
 
 
-def _is_single(text: str, run: Hit) -> bool:
+def _is_single(data: bytes, start: int, end: int, words: Sequence[str]) -> bool:
     """A listed name inside a sentence, or at its start where somebody acts."""
-    words = run.value.split()
-    start = _SENTENCE_START.found(text[max(0, run.start - 8) : run.start])
-    if start and len(words) == 1:
-        return _is_listed(words[0]) and _ACTS.found(text[run.end : run.end + 16])
-    return any(map(_is_listed, words[1:] if start else words))
+    opens = _SENTENCE_START.found(data[max(0, start - 8) : start])
+    if opens and len(words) == 1:
+        return _is_listed(words[0]) and _ACTS.found(data[end : end + 16])
+    return any(map(_is_listed, words[1:] if opens else words))
 
 
 def _is_named(name: str) -> bool:
-    return any(map(_is_listed, name.split())) and not _is_famous(name)
+    return any(map(_is_listed, name.split())) and not _is_famous(name.split())
 
 
-def _is_thing(text: str, run: Hit) -> bool:
-    """Whether a word at the end of `run` or behind it makes it a place, an organisation or an idea."""
-    following = text[run.end : run.end + 24].lstrip("'\u2019s ").split(None, 1)
-    last = (run.value.split()[-1], *following[:1])
-    return any(word.lower().strip(".,;:!?()") in _NOT_PEOPLE for word in last)
+def _is_thing(data: bytes, end: int, words: Sequence[str]) -> bool:
+    """Whether the last of `words`, or the word behind them, makes them a place, an organisation or an idea."""
+    following = data[end : end + 24].decode("utf-8", "replace").lstrip("'\u2019s ").split(None, 1)
+    return any(word.lower().strip(".,;:!?()") in _NOT_PEOPLE for word in (words[-1], *following[:1]))
 
 
 def _is_listed(word: str) -> bool:
-    given, family, _ = _names()
     plain = _plain(word)
-    return plain in given or _is_family(plain, family)
+    return plain in _names()[0] or _is_family(plain)
 
 
-def _is_family(plain: str, family: frozenset[str]) -> bool:
-    return plain in family or (len(plain) > 5 and _FAMILY_SHAPE.covers(plain))
+def _may_name(word: str) -> bool:
+    plain = _plain(word)
+    return plain in _names()[0] or plain in _names()[2] or _is_family(plain)
 
 
-def _is_famous(run: str) -> bool:
-    return any(_plain(word) in _FAMOUS for word in run.split())
+def _is_family(plain: str) -> bool:
+    return plain in _names()[1] or (len(plain) > 5 and _FAMILY_SHAPE.covers(plain))
 
 
+def _is_famous(words: Sequence[str] | str) -> bool:
+    parts = words.split() if isinstance(words, str) else words
+    return any(_plain(word) in _FAMOUS for word in parts)
+
+
+@lru_cache(maxsize=1 << 15)
 def _plain(word: str) -> str:
     """`word` in lower case, without accents, a genitive or a part behind a hyphen."""
     word = word.lower().replace("\u2019", "'").removesuffix("'s").partition("-")[0]

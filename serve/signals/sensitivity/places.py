@@ -3,6 +3,8 @@
 Knows the words for streets in some twenty languages and how numbers stand beside them. Does not know any town.
 """
 
+from collections.abc import Iterator
+
 from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.rule import Rule, RuleSet
 
@@ -65,6 +67,16 @@ _COUNTED = Pattern(
 )
 
 
+# An address holds one of these words, and a digit. Rules look only near them: over whole texts they are dear.
+_ANCHOR = Pattern(
+    rf"\b(?:(?i:{_AFTER}|{_BEFORE}|suite|apt|apartment|unit|flat|ste|lgh|leilighet|piso|psc|cmr|apo|"
+    r"fpo|dpo|box|postbox|postfach|"
+    rf"postboks|postal|apartado|postale)|{_AFTER_SHORT})\b|{_ENDING}[ \t]+[0-9]|{_LIVES}"
+)
+_REACH = 96
+_MOST_WINDOWS = 300
+_DIGITS = frozenset(b"0123456789")
+
 RULES = RuleSet(
     (
         Rule(
@@ -118,3 +130,42 @@ RULES = RuleSet(
         ),
     )
 )
+
+
+def suspects(data: bytes) -> bool:
+    """Whether the text has a word of addresses and a digit."""
+    return not _DIGITS.isdisjoint(data) and _ANCHOR.found(data)
+
+
+def find(data: bytes) -> list[str]:
+    """The rules that are true of `data`. Too many places to look at are found as an address."""
+    found: dict[str, None] = {}
+    for number, window in enumerate(_windows(data)):
+        if number == _MOST_WINDOWS:
+            found["street_address"] = None
+        if number == _MOST_WINDOWS or len(found) == len(_NAMES):
+            break
+        found |= dict.fromkeys(RULES.find(window))
+    return list(found)
+
+
+def _windows(data: bytes) -> Iterator[bytes]:
+    """The surroundings of each anchor that have a digit; anchors close together share one window."""
+    left, right = 0, -1
+    for start, end in _ANCHOR.spans(data):
+        if right >= 0 and (start - _REACH > right or right - left > 8 * _REACH):
+            yield from _with_digit(data[left:right])
+            right = -1
+        if right < 0:
+            left = max(0, start - _REACH)
+        right = min(len(data), end + _REACH)
+    if right >= 0:
+        yield from _with_digit(data[left:right])
+
+
+def _with_digit(window: bytes) -> Iterator[bytes]:
+    if not _DIGITS.isdisjoint(window):
+        yield window
+
+
+_NAMES = frozenset(rule.name for rule in RULES.rules)

@@ -58,7 +58,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
     Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
-    Detector("places", places.RULES.suspects, places.RULES.find),
+    Detector("places", places.suspects, places.find),
     Detector("people", people.suspects, people.find),
 )
 
