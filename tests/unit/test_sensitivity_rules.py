@@ -127,7 +127,10 @@ FOUND = [
     ("company_code", "Clean up this file from our private GitHub"),
     ("trade_secret", "Proofread the draft of our patent application"),
     ("business_plan", "What is wrong with our pricing for the enterprise tier?"),
-    ("business_plan", "Check the budget projections for the next quarter, that is the upcoming fiscal year budget"),
+    (
+        "business_plan",
+        "Check the budget projections for the next quarter, that is the upcoming fiscal year budget",
+    ),
     ("company_system", "Write down how our disaster recovery works"),
     ("company_matter", "帮我优化我们公司的核心代码"),
     ("people_data", "Clean this export of customer billing records"),
@@ -263,7 +266,13 @@ def test_rule_leaves_the_look_alike_alone(rule: str, text: str) -> None:
 
 
 def test_every_rule_has_a_class_and_a_case() -> None:
-    untested = {"opaque_blob", "unreadable_part", "detector_failed"}
+    untested = {
+        "opaque_blob",
+        "unreadable_part",
+        "detector_failed",
+        "dictionary_internal",
+        "dictionary_confidential",
+    }
     assert set(LEVELS) == {rule for rule, _ in FOUND} | untested
 
 

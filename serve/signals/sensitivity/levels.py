@@ -12,6 +12,8 @@ _INTERNAL_RULES = (
     "internal_banner",
     "internal_field",
     "internal_document",
+    # the organisation's own words
+    "dictionary_internal",
     # people
     "introduced_name",
     "name_field",
@@ -75,6 +77,7 @@ _CONFIDENTIAL_RULES = (
     "people_data",
     "credential_request",
     "company_matter",
+    "dictionary_confidential",
     # what cannot be read
     "opaque_blob",
     "unreadable_part",

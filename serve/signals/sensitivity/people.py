@@ -25,7 +25,7 @@ _WITH_INITIAL = Pattern(rf"\b{_NAME}[ \t]+\p{{Lu}}\.?[ \t]+{_PARTICLE}{_NAME}")
 # In short texts only: people who write without capitals write short.
 _SHORT = 600
 # More capitalised words than this are not looked up one by one: no client can buy checking time.
-_MOST = 4000
+_MOST = 2000
 _SENTENCE_START = Pattern(r"(?:^|[.!?:;>|\n\"“”\x{2018}*#•`({\[/_=+-]|[0-9][.)])\s*$")
 _ACTS = Pattern(
     r"(?i)^(?:['\x{2019}]s\b|\s+(?:is|was|has|had|lives?|lived|works?|worked|says?|said|called|wants?|"

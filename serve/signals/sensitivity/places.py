@@ -138,15 +138,13 @@ def suspects(data: bytes) -> bool:
 
 
 def find(data: bytes) -> list[str]:
-    """The rules that are true of `data`. Too many places to look at are found as an address."""
-    found: dict[str, None] = {}
+    """The rules that are true of the first place where one is. Too many places to look at are found as an address."""
     for number, window in enumerate(_windows(data)):
         if number == _MOST_WINDOWS:
-            found["street_address"] = None
-        if number == _MOST_WINDOWS or len(found) == len(_NAMES):
-            break
-        found |= dict.fromkeys(RULES.find(window))
-    return list(found)
+            return ["street_address"]
+        if found := RULES.find(window):
+            return found
+    return []
 
 
 def _windows(data: bytes) -> Iterator[bytes]:
@@ -166,6 +164,3 @@ def _windows(data: bytes) -> Iterator[bytes]:
 def _with_digit(window: bytes) -> Iterator[bytes]:
     if not _DIGITS.isdisjoint(window):
         yield window
-
-
-_NAMES = frozenset(rule.name for rule in RULES.rules)
