@@ -42,7 +42,9 @@ def test_shares_are_over_the_cases_that_can_say(tmp_path: Path) -> None:
     ]
     save(data / "pii_mine", rows)
     save(data / "prompts_mine", [{"prompt": "How do trees drink?"}, {"prompt": CARD}])
-    secret = base64.b64encode(b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n").decode()
+    secret = base64.b64encode(
+        b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n"
+    ).decode()
     plain = base64.b64encode(b"nothing to see").decode()
     save(
         data / "secrets_mine",
