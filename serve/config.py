@@ -9,7 +9,7 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,6 +28,7 @@ from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.request import Capability
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
+from serve.signals.sensitivity.own import Own, lowered
 
 Location = Literal["device", "private", "eu", "global"]
 ON_PREMISES: frozenset[Location] = frozenset({"device", "private"})
@@ -181,6 +182,31 @@ class ScoutConfig(Strict):
         return self.autoscaling.max_replicas if self.autoscaling else self.replicas
 
 
+class SensitivityConfig(Strict):
+    """An organisation's own words, and rules whose class it raises. Nothing here can lower a class."""
+
+    dictionary: dict[Literal["internal", "confidential"], tuple[str, ...]] = Field(
+        default={}, description="whole words or phrases, in any case, by the class of a text that has one"
+    )
+    levels: dict[str, Literal["internal", "confidential"]] = Field(
+        default={}, description="a higher class for a rule, e.g. full_name: confidential"
+    )
+
+    @model_validator(mode="after")
+    def _only_raises(self) -> Self:
+        if wrong := lowered(self.own.levels):
+            raise ValueError(f"levels: {', '.join(wrong)}: no such rule, or its class is already higher")
+        if any(not word.strip() for words in self.dictionary.values() for word in words):
+            raise ValueError("dictionary: an empty word would be found in every text")
+        return self
+
+    @property
+    def own(self) -> Own:
+        """The same for the sensitivity signal."""
+        words = {Sensitivity.parse(level): words for level, words in self.dictionary.items()}
+        return Own(words, {rule: Sensitivity.parse(level) for rule, level in self.levels.items()})
+
+
 class SignalsConfig(Strict):
     """When the Scout is asked and how long anybody waits."""
 
@@ -190,6 +216,7 @@ class SignalsConfig(Strict):
     )
     deadline_s: float = Field(5, gt=0, description="past it the sensitivity of a request is confidential")
     inline_chars: int = Field(20_000, ge=0, description="longer texts are read off the event loop")
+    sensitivity: SensitivityConfig = SensitivityConfig()
 
 
 class Price(Strict):

@@ -38,7 +38,7 @@ def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
         raise LaneEgressDenied(lane.name, f"the permit does not include {lane.location}")
     if lane.location in ON_PREMISES & config.policy.permits(Sensitivity.CONFIDENTIAL):
         return
-    found = sensitivity.read(_outgoing(json.loads(body))).level
+    found = sensitivity.read(_outgoing(json.loads(body)), config.signals.sensitivity.own).level
     level = max(found, permit.level)
     if lane.location not in config.policy.permits(level):
         raise LaneEgressDenied(lane.name, f"{level.label} content may not go to {lane.location}")

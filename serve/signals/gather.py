@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from serve.config import SignalsConfig
@@ -60,7 +61,9 @@ async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement
     pressure, density, level = await asyncio.gather(
         _safely(context.read, view, _assume_long(view), config, long),
         _safely(constraints.read, view, ConstraintReading(0, ()), config, long),
-        _safely(sensitivity.read, view, _assume_confidential(), config, long),
+        _safely(
+            partial(sensitivity.read, own=config.sensitivity.own), view, _assume_confidential(), config, long
+        ),
     )
     return Signals(
         context=pressure,
@@ -82,7 +85,8 @@ async def _safely(
             return read(view)
         return await asyncio.wait_for(asyncio.to_thread(read, view), config.deadline_s)
     except Exception as error:  # a failing signal becomes its safe reading
-        log.warning("signal %s failed: %s", read.__module__, type(error).__name__)
+        name = (read.func if isinstance(read, partial) else read).__module__
+        log.warning("signal %s failed: %s", name, type(error).__name__)
         return fallback
 
 

@@ -3,6 +3,7 @@
 Knows text patterns and checksums. Does not know lanes, keys or what the class is used for.
 """
 
+from serve.signals.sensitivity.own import Own
 from serve.signals.sensitivity.scan import read
 
-__all__ = ["read"]
+__all__ = ["Own", "read"]

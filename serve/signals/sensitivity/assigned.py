@@ -7,14 +7,14 @@ from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.placeholder import entropy, is_placeholder, is_reference
 
 LOGIN_NAMES = (
-    r"(?:pass(?:word|wd|phrase|code)|passwd|pwd|\bpass\b|_pass\b|kennwort|passwort|"
+    r"(?:pass(?:word|wd|phrase|code)|passwd|pwd|\bpw\b|\bpass\b|_pass\b|kennwort|passwort|"
     r"lösenord|mot de passe|contraseña|salasana|adgangskode|passord)"
 )
 KEY_NAMES = (
     r"(?:api[_\-. ]?key|apikey|secret|token|access[_\-. ]?key|account[_\-. ]?key|private[_\-. ]?key|"
     r"encryption[_\-. ]?key|"
     r"signing[_\-. ]?key|master[_\-. ]?key|auth[_\-]?key|license[_\-. ]?key|credentials?|\b_?auth\b|"
-    r"\bsalt\b|webhook|\bsas\b)"
+    r"\bsalt\b|webhook|\bsas\b|\bmaster\b)"
 )
 
 # name, up to three closing marks, a sign of assignment, then a quoted or bare value.
@@ -27,7 +27,7 @@ VALUE = (
 
 _QUOTES = "\"'`"
 _UUID = Pattern(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_TOKEN = Pattern(r"[0-9A-Za-z._~+/=@$!%^&*#:|\-]+")
+_TOKEN = Pattern(r"\{?[0-9A-Za-z._~+/=@$!%^&*#:|\-]+\}?")
 _KEY_LENGTH = 16
 _KEY_ENTROPY = 3.2
 _PASSWORD_LENGTH = 6

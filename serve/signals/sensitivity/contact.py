@@ -37,6 +37,27 @@ _PHONE_CUE = Pattern(
     r"\btext|fax|contact|"
     r"reach|telefon|mobil|puhelin|téléphone|portable|teléfono|móvil|\btlf|handy)"
 )
+# So clear a cue that the number need not be one that is given out today.
+_PHONE_LABEL = Pattern(
+    r"(?i)(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
+    r"\bdirect line|\btelefon\w*|\bmobil|"
+    r"\bpuhelin|téléphone|teléfono|móvil|\btlf|\bhandy|hotline|extension)(?: number| no\.?| nr\.?| #)"
+    r"?\s{0,2}[:#.=|]?\s{0,3}"
+    r"(?:is |at |on )?[\s*\"']{0,4}$|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
+    r" her| them| you| back|"
+    r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}$|\bnumber(?: is|:|'s)\s{0,2}$"
+)
+_PHONE_WORD = Pattern(
+    r"(?i)\b(?:(?:tele)?phones?|phoned|tel|call(?:ed|ing|er)|call (?:me|us|him|her|them|back|from|on|"
+    r"at|to|my \w+)|dial(?:l?ed|l?ing)?|fax|mobile|cell(?:phone)?|sms|whatsapp|hotline|"
+    r"voice ?mail|ring|rang|text message|messages? on|otp|registered|(?:my|your|his|her|their|our|"
+    r"this|the|new|that) number)\b"
+)
+_OTHER_NUMBER = Pattern(
+    r"(?i)(?:order|invoice|isbn|issn|doi|tracking|ticket|serial|model|part|case|ref(?:erence)?|"
+    r"version|account|id|"
+    r"function|line|port|page|step|[=(\[{][0-9. ,\-]{0,8})[\s:.#]*(?:no|nr|number)?[\s:.#]*$"
+)
 _MOST_PHONES = 64
 # A telephone number is not the tail of a decimal, a date, a range or a longer number.
 _MIDWAY = Pattern(r"[0-9][.\-/,]$")
@@ -154,6 +175,22 @@ RULES = RuleSet(
             veto=_MIDWAY,
             edge="digits",
             most_checked=_MOST_PHONES,
+        ),
+        Rule(
+            "phone",
+            Pattern(r"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14}"),
+            lambda value: not _FICTIONAL.found(value) and len(set(value)) > 3,
+            lead=_PHONE_LABEL,
+            edge="digits",
+        ),
+        Rule(
+            "phone",
+            Pattern(r"\(?[0-9]{2,4}\)?(?:[ .\-]{1,2}[0-9]{2,4}){1,4}"),
+            lambda value: 7 <= sum(map(str.isdigit, value)) <= 13 and not _FICTIONAL.found(value),
+            cue=_PHONE_WORD,
+            reach=96,
+            veto=_OTHER_NUMBER,
+            edge="digits",
         ),
         Rule(
             "ip_address",

@@ -25,7 +25,7 @@ _HEX = Pattern(
     r"[0-9A-Fa-f]{16,}|\b(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}\b|(?:0x[0-9A-Fa-f]{2}[ ,]{1,2}){7,}"
 )
 _BLANKS = Pattern(r"[\s\\]+n?")
-_HEX_NOISE = Pattern(r"0x|[^0-9A-Fa-f]+")
+_HEX_NOISE = str.maketrans("", "", " :,-\t\r\n")
 _SEPARATORS = str.maketrans("-_/+", "    ")
 _URL_SAFE = str.maketrans("-_", "+/")
 _BASE32 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
@@ -103,7 +103,7 @@ def _from_letters(run: str) -> Iterator[bytes]:
 
 def _from_hex(run: str) -> Iterator[bytes]:
     """The bytes of `run`, also without the words such as "be" that may touch it at either end."""
-    digits = _HEX_NOISE.replace(run, lambda _: "")
+    digits = run.replace("0x", "").translate(_HEX_NOISE)
     raw = bytes.fromhex(digits[: len(digits) & ~1])
     yield from (raw[start : len(raw) - end] for start in range(3) for end in range(2))
 

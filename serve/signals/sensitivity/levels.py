@@ -8,7 +8,21 @@ from types import MappingProxyType
 
 from serve.signals.readings import Finding, Sensitivity
 
-_INTERNAL_RULES = ("internal_banner", "internal_field")
+_INTERNAL_RULES = (
+    "internal_banner",
+    "internal_field",
+    "internal_document",
+    # the organisation's own words
+    "dictionary_internal",
+    # people
+    "introduced_name",
+    "name_field",
+    "addressed_name",
+    "full_name",
+    "given_name",
+    "unchecked_names",
+    "signed_name",
+)
 
 _CONFIDENTIAL_RULES = (
     # identifiers
@@ -33,6 +47,8 @@ _CONFIDENTIAL_RULES = (
     "email",
     "phone",
     "ip_address",
+    "street_address",
+    "postal_box",
     # secrets
     "provider_key",
     "jwt",
@@ -43,6 +59,7 @@ _CONFIDENTIAL_RULES = (
     "password_assignment",
     "key_assignment",
     "secret_manifest",
+    "bare_token",
     # labels
     "confidential_banner",
     "confidential_field",
@@ -51,6 +68,16 @@ _CONFIDENTIAL_RULES = (
     "medical_record_number",
     "patient_record",
     "patient_statement",
+    "personal_fact",
+    # business
+    "company_code",
+    "trade_secret",
+    "business_plan",
+    "company_system",
+    "people_data",
+    "credential_request",
+    "company_matter",
+    "dictionary_confidential",
     # what cannot be read
     "opaque_blob",
     "unreadable_part",

@@ -3,6 +3,7 @@
 Knows stand-ins in code and prose. Does not know where a value was found.
 """
 
+import base64
 from collections import Counter
 from math import log2
 
@@ -25,17 +26,28 @@ _SPELT_OUT = Pattern(
     r"os\.(?:environ|getenv)|getenv|"
     r"secrets\.|vault:|!ref|valuefrom|\benv\."
 )
+# Maven writes what it encrypted in braces; every other brace opens a template.
+_ENCRYPTED = Pattern(r"\{[0-9A-Za-z+/]{20,}={0,2}\}")
 _REFERENCE = Pattern(r"[$%{<\[(].*|[A-Za-z_][A-Za-z_]*(?:[.(\[]).*|&[A-Za-z_].*|[A-Za-z_]+\)*")
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether `value` only shows where a secret would go."""
-    return len(set(value)) < 4 or _STAND_IN.found(value) or _SPELT_OUT.found(value)
+    """Whether `value`, as it is or behind base64, only shows where a secret would go."""
+    if len(set(value)) < 4 or _STAND_IN.found(value) or _SPELT_OUT.found(value):
+        return True
+    return len(value) % 4 == 0 and _SPELT_OUT.found(_plain(value))
+
+
+def _plain(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode("ascii")
+    except ValueError:
+        return ""
 
 
 def is_reference(value: str) -> bool:
     """Whether `value`, unquoted, is a variable, call or template rather than a literal."""
-    return _REFERENCE.covers(value)
+    return _REFERENCE.covers(value) and not _ENCRYPTED.covers(value)
 
 
 def entropy(value: str) -> float:

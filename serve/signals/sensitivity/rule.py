@@ -3,7 +3,7 @@
 Knows how to try rules on one text. Does not know what any rule means.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -12,6 +12,8 @@ from serve.signals.sensitivity.pattern import Gate, Pattern
 
 _VETO_REACH = 32
 _TOKEN = 40
+# No value is longer than this, except those of rules without a cue.
+_LONGEST = 96
 _ALNUM = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 Edge = Literal["open", "word", "digits"]
@@ -21,14 +23,15 @@ Edge = Literal["open", "word", "digits"]
 class Rule:
     """`pattern` finds candidates, `accepts` judges them.
 
-    `cue`     must occur up to `reach` bytes before the value or an eighth of that behind it, for shapes that
-              are common in ordinary text
+    `cue`     must occur up to `reach` bytes before the value, in it, or an eighth of that behind it, for shapes
+              that are common in ordinary text
     `veto`    must not end right before the value
+    `lead`    must end right before the value
     `edge`    what must not touch the value: `word` a letter or digit, `digits` a token with digits
               (letters alone may touch), `open` nothing in particular
     `grouped` the value has gaps inside, so a match may begin in a number before it
-    `most_checked`  where a check is dear, how many distinct look-alikes are cleared one by one;
-              beyond that the rule counts as found, so that no client can buy checking time
+    `most_checked`  how many distinct look-alikes are cleared one by one; beyond that the rule counts as
+              found, so that no client can buy checking time
     """
 
     name: str
@@ -37,14 +40,13 @@ class Rule:
     cue: Pattern | None = None
     reach: int = 64
     veto: Pattern | None = None
+    lead: Pattern | None = None
     edge: Edge = "open"
     grouped: bool = False
-    most_checked: int | None = None
+    most_checked: int = 500
 
     def fires(self, data: bytes) -> bool:
         """Whether the rule is true of `data`, a text in UTF-8."""
-        if self.cue is not None and not self.cue.found(data):
-            return False
         checked: set[bytes] = set()
         for start, end in self._candidates(data):
             value = data[start:end]
@@ -55,37 +57,65 @@ class Rule:
             checked.add(value)
         return False
 
-    def _candidates(self, data: bytes) -> Iterable[tuple[int, int]]:
-        if not self.grouped:
-            return self.pattern.spans(data)
-        return ((start, _last_whole(data, start, end)) for start, end in self.pattern.overlapping(data))
+    def _candidates(self, data: bytes) -> Iterator[tuple[int, int]]:
+        search = self.pattern.overlapping if self.grouped else self.pattern.spans
+        for left, right in self._fields(data):
+            for start, end in search(data[left:right]):
+                start, end = left + start, left + end
+                yield start, _last_whole(data, start, end) if self.grouped else end
+
+    def _fields(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where values can be: everywhere, or near the cues; fields that touch are one."""
+        if self.cue is None:
+            yield 0, len(data)
+            return
+        left, right = 0, -1
+        for start, end in self.cue.spans(data):
+            opens = _outside(data, start - self.reach // 8 - _LONGEST, -1)
+            if right >= 0 and opens > right:
+                yield left, right
+                right = -1
+            left = opens if right < 0 else left
+            right = _outside(data, end + self.reach + _LONGEST, 1)
+        if right >= 0:
+            yield left, right
 
     def _stands(self, data: bytes, start: int, end: int) -> bool:
         if not _EDGES[self.edge](data, start, end):
             return False
-        if self.veto is not None and self.veto.found(data[max(0, start - _VETO_REACH) : start]):
+        before = data[max(0, start - _VETO_REACH) : start]
+        if (self.veto is not None and self.veto.found(before)) or (
+            self.lead is not None and not self.lead.found(before)
+        ):
             return False
-        near = (data[max(0, start - self.reach) : start], data[end : end + self.reach // 8])
-        return self.cue is None or any(map(self.cue.found, near))
+        return self.cue is None or self.cue.found(data[max(0, start - self.reach) : end + self.reach // 8])
 
 
 class RuleSet:
     """Rules of one detector behind one gate."""
 
-    __slots__ = ("_gate", "rules")
+    __slots__ = ("_gate", "_hint", "rules")
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], hint: Pattern | None = None) -> None:
+        """`hint` occurs in every text in which a rule can fire; it takes the place of a gate for patterns
+        that count, whose joint automaton would grow with every digit of a long row."""
         self.rules = tuple(rules)
-        self._gate = Gate([rule.pattern.source for rule in self.rules])
+        self._hint = hint
+        self._gate = Gate([] if hint else [rule.pattern.source for rule in self.rules])
 
     def suspects(self, data: bytes) -> bool:
         """Whether any rule could fire. One linear pass, no false negatives."""
-        return bool(self._gate.open(data))
+        return self._hint.found(data) if self._hint else bool(self._gate.open(data))
+
+    def _possible(self, data: bytes) -> Sequence[int]:
+        if self._hint is None:
+            return self._gate.open(data)
+        return range(len(self.rules)) if self._hint.found(data) else ()
 
     def find(self, data: bytes) -> list[str]:
         """The names of the rules that fire, each once, in table order."""
         found: list[str] = []
-        for rule in map(self.rules.__getitem__, self._gate.open(data)):
+        for rule in map(self.rules.__getitem__, self._possible(data)):
             if rule.name not in found and rule.fires(data):
                 found.append(rule.name)
         return found
@@ -98,6 +128,16 @@ def prefixes(value: str) -> Iterator[str]:
     ]
     yield value
     yield from (value[:end] for end in reversed(ends))
+
+
+def _outside(data: bytes, at: int, step: int) -> int:
+    """`at`, moved by at most a token so that it cuts none."""
+    at = min(max(at, 0), len(data))
+    for _ in range(_TOKEN):
+        if not 0 < at < len(data) or not data[at - 1 : at + 1].isalnum():
+            break
+        at += step
+    return at
 
 
 def _last_whole(data: bytes, start: int, end: int) -> int:

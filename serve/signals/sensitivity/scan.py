@@ -11,10 +11,20 @@ from typing import TypeVar
 
 from serve.request import Leaf, RequestView
 from serve.signals.readings import Finding, Sensitivity, SensitivityReading
-from serve.signals.sensitivity import contact, credentials, health, identifiers, labels
+from serve.signals.sensitivity import (
+    business,
+    contact,
+    credentials,
+    health,
+    identifiers,
+    labels,
+    people,
+    places,
+)
 from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import fold
 from serve.signals.sensitivity.levels import finding
+from serve.signals.sensitivity.own import NOTHING, Own
 from serve.signals.sensitivity.views import JOINED_PATHS, joined, safe_path
 
 _CHUNK = 1 << 20
@@ -47,17 +57,23 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("contact", contact.RULES.suspects, contact.RULES.find),
     Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
+    Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
+    Detector("places", places.suspects, places.find),
+    Detector("people", people.suspects, people.find),
 )
 
 
-def read(view: RequestView) -> SensitivityReading:
-    """The class of a request. Pure, synchronous, linear in the size of the request."""
+def read(view: RequestView, own: Own = NOTHING) -> SensitivityReading:
+    """The class of a request. Pure, synchronous, linear in the size of the request.
+
+    `own` adds the words of an organisation and raises the class of rules.
+    """
     findings = [finding("opaque", "unreadable_part", safe_path(path)) for path in view.opaque]
     texts, unread = _safely("reading", lambda: _unfold(view), lambda failed: ([], [failed]))
     findings += unread
-    for detector in DETECTORS:
-        findings += _safely(detector.name, partial(_sweep, detector, texts), lambda failed: [failed])
+    for detector in (*DETECTORS, Detector("dictionary", bool, own.find)):
+        findings += _safely(detector.name, partial(_sweep, detector, texts, own), lambda failed: [failed])
     level = max((found.level for found in findings), default=Sensitivity.PUBLIC)
     return SensitivityReading(level, _distinct(findings))
 
@@ -77,11 +93,13 @@ def _safely(name: str, work: Callable[[], _T], instead: Callable[[Finding], _T])
         return instead(finding(name, "detector_failed", "request"))
 
 
-def _sweep(detector: Detector, texts: Iterable[Text]) -> list[Finding]:
+def _sweep(detector: Detector, texts: Iterable[Text], own: Own) -> list[Finding]:
     """What one detector finds. Nearly all requests end at the first line: one pass, no suspicion."""
     if not detector.suspects(_SEPARATOR.join(text.data for text in texts)):
         return []
-    return [finding(detector.name, rule, text.path) for text in texts for rule in detector.find(text.data)]
+    return [
+        own.finding(detector.name, rule, text.path) for text in texts for rule in detector.find(text.data)
+    ]
 
 
 def _unfold(view: RequestView) -> tuple[list[Text], list[Finding]]:

@@ -1,0 +1,44 @@
+"""`python -m bench.quality SUBJECT --data DIR [--json OUT]`: one subject per command. Measures nothing itself."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.quality import sensitivity
+from bench.quality.cases import DataUnreadable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 when something was measured, 1 when the data cannot be read or holds no case."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    console = Console()
+    try:
+        return sensitivity.run(options.data, options.json, options.part, console)
+    except DataUnreadable as error:
+        Console(stderr=True).print(str(error), markup=False, style="red", soft_wrap=True)
+        return 1
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    subjects = parser.add_subparsers(required=True, metavar="SUBJECT")
+    one = subjects.add_parser(
+        "sensitivity", help="what the sensitivity signal finds and what it flags for nothing"
+    )
+    one.add_argument(
+        "--data", type=Path, required=True, help="a folder of sets, or one set, of *.jsonl[.gz] files"
+    )
+    one.add_argument("--json", type=Path, help="write the results to this file too")
+    one.add_argument(
+        "--part",
+        choices=("all", "dev", "held-out"),
+        default="all",
+        help="half of the examples, split by a hash of template or text: look at dev, report held-out",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

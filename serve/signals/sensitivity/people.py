@@ -1,0 +1,365 @@
+"""Names of persons: a name list, the shape of a name, and the words that stand beside one.
+
+Knows which texts only play with names: stories, puzzles, famous people. Does not know who anybody is.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import islice, pairwise
+
+from serve.signals.sensitivity.pattern import Pattern
+
+_LETTERS = str.maketrans(
+    {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "þ": "th", "ð": "d", "\u0131": "i"}
+)
+_NAME = r"\p{Lu}[\p{L}'\x{2019}]*\p{Ll}[\p{L}'\x{2019}\-]*"
+_ANY_NAME = r"\p{L}[\p{L}'\x{2019}\-]+"
+_INITIAL = r"(?:\p{Lu}\.?[ \t]+)"
+_PARTICLE = r"(?:(?:van|von|de|da|di|del|della|der|den|ten|la|le|el|al|bin|ibn|dos|af|zu|Ó)[ \t]+){0,2}"
+_NEXT = rf"(?:[ \t]+{_INITIAL}?{_PARTICLE}{_NAME})"
+
+_RUN = Pattern(rf"{_NAME}{_NEXT}{{0,3}}")
+_WITH_INITIAL = Pattern(rf"\b{_NAME}[ \t]+\p{{Lu}}\.?[ \t]+{_PARTICLE}{_NAME}")
+# In short texts only: people who write without capitals write short.
+_SHORT = 600
+# More capitalised words than this are not looked up one by one: no client can buy checking time.
+_MOST = 2000
+_SENTENCE_START = Pattern(r"(?:^|[.!?:;>|\n\"“”\x{2018}*#•`({\[/_=+-]|[0-9][.)])\s*$")
+_ACTS = Pattern(
+    r"(?i)^(?:['\x{2019}]s\b|\s+(?:is|was|has|had|lives?|lived|works?|worked|says?|said|called|wants?|"
+    r"asked|told|began|moved|wrote|"
+    r"sent|signed|and)\b)"
+)
+
+_TITLE = (
+    r"(?:Mr|Mrs|Ms|Mx|Dr|Prof|Professor|Doctor|Herrn?|Frau|Señora?|Sra|Madame|Monsieur|Mme|Fru|Judge|"
+    r"Nurse|Pastor|Rev|Sgt|"
+    r"Lt|Capt|Detective|Officer|Attorney)"
+)
+# Cues that make any word a name, listed or not.
+_CUES: tuple[tuple[str, Pattern], ...] = (
+    ("addressed_name", Pattern(rf"\b{_TITLE}\.?[ \t]+{_INITIAL}?({_NAME})")),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i:\bmy (?:full |real |first |last |sur)?name(?: is|'s|:)|\bjag heter|\bich hei(?:ß|ss)"
+            r"e|\bje m'appelle|"
+            r"\bme llamo|\bmi nombre es|\bmi chiamo|\bjeg heter|\bjeg hedder|\bnimeni on|"
+            r"\bmein name ist|\bmijn naam is|"
+            r"\bmeu nome é|\bmam na imię|\bnazywam się|\bjmenuji se|\bmeno je|\ba nevem)"
+            rf"[ \t]+({_ANY_NAME})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i:\b(?:people|they|friends|everybody|you can) call me|\bnamed (?:him|her|them|me|"
+            rf"my \w+|our \w+))[ \t]+({_ANY_NAME})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i:\bchange (?:it|my name|the name) to|\bwhat(?:'s| is| was) (?:your|the|his|her)"
+            r" (?:full |last |first |sur)?"
+            rf"name[^?\n]{{0,32}}\?\s{{0,4}}(?:\w+:\s{{0,2}})?|\bunder the name(?: of)?|\bit'?s under|"
+            rf"\bthis is)[ \t]*({_NAME}"
+            rf"[ \t]+{_INITIAL}?{_PARTICLE}{_NAME})"
+        ),
+    ),
+    (
+        "name_field",
+        Pattern(
+            r"(?:^|[\n|,;>])[ \t*\-#>\"']{0,6}(?i:(?:full |first |last |given |family |sur|customer |"
+            r"client |patient |employee |"
+            r"account |cardholder |card ?holder |contact |legal |maiden |user |author |sender |recipient )?"
+            r"(?:name|holder|beneficiary|payee|signed(?: by)?|attn|attention|contact|applicant|"
+            r"candidate|tenant|"
+            r"recipient|sender|directed by|nombre|nom|navn|namn|nimi|nome|naam|imię|jméno|név))"
+            rf"[\"'*]{{0,3}}[ \t]{{0,3}}[:=|"
+            rf"][ \t\"'*]{{0,8}}({_NAME}[ \t]+{_INITIAL}?{_PARTICLE}{_NAME}|"
+            rf"\p{{Lu}}{{2,}} \p{{Lu}}{{2,}})"
+        ),
+    ),
+    (
+        "signed_name",
+        Pattern(
+            r"(?i:\n[ \t]*(?:(?:best|kind|warm)(?: wishes| regards)?|(?:with )?[a-z ]{0,12}regards|"
+            r"sincerely(?: yours)?|cheers|"
+            r"yours (?:sincerely|truly|faithfully)|many thanks|thanks|thank you|mvh|"
+            r"med vänliga hälsningar|mit freundlichen grüßen|cordialement|saludos))"
+            rf"[,.!]?[ \t]*\n+[ \t]*({_NAME})[^\n]{{0,40}}(?:\n|$)"
+        ),
+    ),
+)
+# Cues that make any two words a name, or one before a relative.
+_KIN = (
+    r"(?:kid|son|daughter|wife|husband|mother|father|mom|dad|sister|brother|child|children|parents|boss|"
+    r"landlord|lawyer|killers?)"
+)
+_ROLE = (
+    r"(?:speaker|manager|director|engineer|nurse|doctor|teacher|lawyer|assistant|analyst|officer|"
+    r"accountant|president|"
+    r"founder|owner|patient|client|customer|employee|student|colleague|neighbou?r|friend)"
+)
+_ACTED: tuple[tuple[str, Pattern], ...] = (
+    ("full_name", Pattern(rf"\b({_NAME})['\x{{2019}}]s {_KIN}\b")),
+    (
+        "full_name",
+        Pattern(
+            rf"[,”\"] (?:says|said|explains|explained|adds|added)[ \t]+({_NAME}[ \t]{{0,1}}(?:{_NAME})?)[.,]?"
+        ),
+    ),
+    (
+        "full_name",
+        Pattern(
+            rf"(?:^|[^\p{{L}}])({_NAME}[ \t]+{_INITIAL}?{_PARTICLE}{_NAME})(?: from {_NAME}[^.\n]{{0,40}}?)?"
+            r"(?: (?:explained|told|said|says|lives|lived|works|was born|passed away|joined us|"
+            r"emailed|will be (?:talking|speaking))\b|"
+            rf" (?:is|was) (?:the|a|an|my|our|their) [a-z ]{{0,24}}{_ROLE}\b)"
+        ),
+    ),
+)
+# Endings that only family names have.
+_FAMILY_SHAPE = Pattern(
+    r"[a-z']{2,}(?:ova|eva|yeva|iyev|ayev|enko|shvili|adze|idze|ovic|evic|owicz|ewicz|czyk|inski|"
+    r"owski|ewski|anski|ynski|icki|"
+    r"inska|owska|ewska|anska|ynska|icka|sson|dottir|stad|gaard|qvist|quist|lund|anen|onen|inen|unen|"
+    r"escu|opoulos|akis|"
+    r"oglu|zadeh|ssen|nsen|lsen|rsen|tsen|dsen|ksen|[aeiou]ev|[kmnrst]ov|[a-z]yan)"
+)
+# What one would not want said of oneself; a fact about a person stands in one sentence with the name.
+_FACT = (
+    r"(?i:diagnos(?:ed|is)|tested positive|suffers? from|suffering from|treated for|prescribed|"
+    r"medication|chemotherapy|"
+    r"pregnan(?:t|cy)|miscarriage|hiv\b|cancer|diabet(?:es|ic)|depressi(?:on|ve)|bipolar|schizophreni|"
+    r"addict|rehab\b|surgery|"
+    r"disabilit|sick leave|hospitali[sz]ed|salary|earns|paid \$|income of|net worth|in debt|owes|"
+    r"account balance|credit score|"
+    r"bankrupt|mortgage|loan of|overdue|arrested|convicted|criminal record|fired for|terminated for|"
+    r"disciplinary|divorce)"
+)
+_FACTS: tuple[Pattern, ...] = (
+    Pattern(rf"({_NAME}[ \t]+{_INITIAL}?{_PARTICLE}{_NAME})(?:[^.\n]{{0,80}})\b{_FACT}"),
+    Pattern(rf"\b{_FACT}[^.\n]{{0,60}}?[^\p{{L}}]({_NAME}[ \t]+{_INITIAL}?{_PARTICLE}{_NAME})"),
+    Pattern(
+        r"(?i:\b(?:my|our) (?:wife|husband|son|daughter|mother|father|mom|dad|brother|sister|partner|"
+        r"girlfriend|boyfriend|"
+        rf"patient|client|employee|colleague|coworker|tenant|boss|manager|friend)) ({_NAME})"
+        rf"[^.\n]{{0,60}}\b{_FACT}"
+    ),
+)
+# What makes a place, an organisation or an idea of a name.
+_NOT_PEOPLE_WORDS = """
+    university college school institute hospital clinic award prize inc corp corporation company ltd llc gmbh
+    ag ab bank group
+    street avenue road boulevard county city beach park island islands lake river mountain mountains valley
+    bay airport
+    station church cathedral museum stadium theatre theater library hotel restaurant castle bridge tower
+    disease syndrome law laws theorem lemma inequality equation method algorithm test distribution principle
+    effect constant
+    paradox number numbers curve scale index code transform series filter model process carlo act constitution war
+    press media news times journal magazine foundation party league cup games studio studios records airlines
+    motors
+    services cloud platform api framework library language database server python java
+    """
+_NOT_PEOPLE = frozenset(_NOT_PEOPLE_WORDS.split())
+# Cues that count when the word is on the list: "Dear Customer" names nobody.
+_LISTED_CUES: tuple[tuple[str, Pattern], ...] = (
+    (
+        "addressed_name",
+        Pattern(
+            r"(?:^|[\n.!?:>\"“])[ \t>\"“]*(?i:dear|hi|hello|hey|hej|hola|bonjour|hallo|liebe[r]?|"
+            r"sehr geehrte[r]?|kära|caro|cara|ciao)"
+            rf"[ \t]+(?:\p{{L}}{{1,5}}\.? )?({_NAME})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i)\b(?:gender of|killers of|call|named|called|says|said|met with|spoke with|email to|"
+            rf"e-mail to)[ \t]+({_ANY_NAME})"
+        ),
+    ),
+)
+
+# A made-up text: in it a name is nobody's.
+_MADE_UP = Pattern(
+    r"(?i)\b(?:write|create|compose|generate|tell|make|draft|continue|come up with|give me|craft|"
+    r"produce|design|need|want|"
+    r"script)\b[^.\n]{0,80}\b(?:story|stories|tale|poem|poetry|novel|fiction|fanfic\w*|song|lyrics|rap|"
+    r"limerick|haiku|riddle|joke|script|screenplay|scene|sketch|skit|parody|dialogue|monologue|"
+    r"narrative|episode|crossover|"
+    r"character|saga|ballad|sonnet|rhyme|chapter|anime|manga|plot|rubric|quiz|trivia)s?\b|"
+    r"geschichte|gedicht|cuento|novela|\bhistoire|\broman\b|příběh|scénář|sceneggiatur|historia|história|"
+    r"\bonce upon a time\b|\bfiction(?:al)?\b|\bfictitious\b|\brole-?play|\bpretend\b|\bimagine\b|"
+    r"\bmovie|\bsitcom\b|"
+    r"\btv (?:show|series)\b|\bvideo ?games?\b|\bwrite (?:[a-z]+ ){0,3}in the style of\b|\bsuperhero|"
+    r"\bprotagonist"
+)
+_PUZZLE = Pattern(
+    r"(?i)\bhow (?:many|much|old|long|far|tall|fast)\b|\bprobability\b|\bpuzzle\b|\blogic(?:al)?\b|"
+    r"\bprove\b|\btheorem\b|"
+    r"\blemma\b|\bmultiple choice\b|\bwhich of the following\b|\bsolve\b|\bcalculate\b|\bper hour\b|"
+    r"\\frac|\$[^$\n]{1,24}\$|"
+    r"\bgrammar|\bthe sentence\b|\bcitation\b|\balice and bob\b"
+)
+_STUDIED = Pattern(
+    r"(?i)\b(?:philosoph|histor(?:y|ic)|president\b|king\b|queen\b|emperor|theor(?:y|ies)|algorithm|"
+    r"paper by|et al|book by|author of|mytholog|bible|\d\dth century|wikipedia|nobel|actor|actress|celebrity|"
+    r"nickname|facts about|life of|world cup|league)\b"
+)
+_FAMOUS_WORDS = """
+    aristotle plato socrates einstein newton darwin shakespeare franklin washington lincoln roosevelt kennedy
+    nixon reagan
+    clinton bush obama trump biden churchill thatcher hitler stalin lenin putin napoleon bonaparte gandhi
+    mandela marx
+    nietzsche kant hegel freud jung curie tesla edison turing gauss euler fermat riemann bayes markov fourier
+    laplace
+    mozart beethoven bach picasso rembrandt vinci gogh michelangelo hemingway tolkien rowling austen dickens
+    twain orwell
+    kafka dostoevsky tolstoy camus musk bezos zuckerberg gates jobs altman buffett messi ronaldo federer
+    nadal beyonce
+    swift bieber drake kardashian presley lennon mccartney jackson potter gandalf skywalker kirby mario luigi
+    pikachu
+    spock stark parker wayne kent holmes watson bond depp heard dicaprio cruise merkel macron luther columbus
+    galileo
+    copernicus kepler hawking feynman bohr heisenberg schrodinger descartes voltaire rousseau homer virgil dante
+    """
+_FAMOUS = frozenset(_FAMOUS_WORDS.split())
+
+
+def suspects(data: bytes) -> bool:
+    """Whether the text may hold a name. Nearly every text does."""
+    return bool(data)
+
+
+def find(data: bytes) -> list[str]:
+    """The rules that are true of `data`: one for each way a person is named."""
+    if _MADE_UP.found(data):
+        return []
+    cued = [
+        name for name, cue in (*_CUES, *_ACTED) if any(not _is_famous(value) for value in _values(cue, data))
+    ]
+    if _PUZZLE.found(data):
+        return []
+    if any(_is_named(value) for fact in _FACTS for value in _values(fact, data)):
+        cued.append("personal_fact")
+    cued += [name for name, cue in _LISTED_CUES if any(map(_is_listed, _values(cue, data)))]
+    return list(dict.fromkeys(cued)) or list(_named(data, _STUDIED.found(data)))
+
+
+def _values(cue: Pattern, data: bytes) -> Iterator[str]:
+    """What `cue` matched, as far as it is looked at: each value once, and not without end."""
+    values = (data[start:end].decode("utf-8", "replace") for start, end in islice(cue.spans(data), _MOST))
+    return iter(dict.fromkeys(values))
+
+
+def _named(data: bytes, studied: bool) -> Iterator[str]:
+    if not studied and any(
+        _is_listed(word) for value in _values(_WITH_INITIAL, data) for word in value.split()
+    ):
+        yield "full_name"
+        return
+    single, looked = False, 0
+    seen: set[bytes] = set()
+    for start, end in _RUN.spans(data):
+        looked += 1
+        if looked > _MOST:
+            yield "unchecked_names"
+            return
+        run = data[start:end]
+        first = run not in seen
+        seen.add(run)
+        if single and not first:
+            continue
+        words = run.decode("utf-8", "replace").split()
+        if not any(map(_may_name, words)) or _is_famous(words) or _is_thing(data, end, words):
+            continue
+        if _is_full(words):
+            yield "full_name"
+            return
+        single = single or _is_single(data, start, end, words)
+    if single and not studied:
+        yield "given_name"
+    elif len(data) < _SHORT and _in_lower_case(data.decode("utf-8", "replace")):
+        yield "full_name"
+
+
+def _in_lower_case(text: str) -> bool:
+    words = [bare for word in text.split() if len(bare := word.strip(".,;:!?()\"'")) > 1]
+    return any(
+        one.islower() and two.islower() and min(len(one), len(two)) > 3 and _is_full([one, two])
+        for one, two in pairwise(words)
+        if not _is_famous([one, two])
+    )
+
+
+def _is_full(words: Sequence[str]) -> bool:
+    """A listed name beside another: a given name and any other, or a family name behind a word that may be a name."""
+    given, family, common = _names()
+    plain = list(map(_plain, words))
+    return any(
+        (one in given and (_is_family(two) or two in given or two in common))
+        or (one in common and _is_family(two))
+        or (one in family and two in given)
+        for one, two in pairwise(plain)
+    )
+
+
+def _is_single(data: bytes, start: int, end: int, words: Sequence[str]) -> bool:
+    """A listed name inside a sentence, or at its start where somebody acts."""
+    opens = _SENTENCE_START.found(data[max(0, start - 8) : start])
+    if opens and len(words) == 1:
+        return _is_listed(words[0]) and _ACTS.found(data[end : end + 16])
+    return any(map(_is_listed, words[1:] if opens else words))
+
+
+def _is_named(name: str) -> bool:
+    return any(map(_is_listed, name.split())) and not _is_famous(name.split())
+
+
+def _is_thing(data: bytes, end: int, words: Sequence[str]) -> bool:
+    """Whether the last of `words`, or the word behind them, makes them a place, an organisation or an idea."""
+    following = data[end : end + 24].decode("utf-8", "replace").lstrip("'\u2019s ").split(None, 1)
+    return any(word.lower().strip(".,;:!?()") in _NOT_PEOPLE for word in (words[-1], *following[:1]))
+
+
+def _is_listed(word: str) -> bool:
+    plain = _plain(word)
+    return plain in _names()[0] or _is_family(plain)
+
+
+def _may_name(word: str) -> bool:
+    plain = _plain(word)
+    return plain in _names()[0] or plain in _names()[2] or _is_family(plain)
+
+
+def _is_family(plain: str) -> bool:
+    return plain in _names()[1] or (len(plain) > 5 and _FAMILY_SHAPE.covers(plain))
+
+
+def _is_famous(words: Sequence[str] | str) -> bool:
+    parts = words.split() if isinstance(words, str) else words
+    return any(_plain(word) in _FAMOUS for word in parts)
+
+
+@lru_cache(maxsize=1 << 15)
+def _plain(word: str) -> str:
+    """`word` in lower case, without accents, a genitive or a part behind a hyphen."""
+    word = word.lower().replace("\u2019", "'").removesuffix("'s").partition("-")[0]
+    if word.isascii():
+        return word
+    return "".join(
+        c for c in unicodedata.normalize("NFKD", word.translate(_LETTERS)) if not unicodedata.combining(c)
+    )
+
+
+@cache
+def _names() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Given names; family names that are no given names; names that are words as well."""
+    _, *lists = (files("serve.signals.sensitivity") / "names.txt").read_text(encoding="utf-8").split("\n\n")
+    given, family, words = (frozenset(part.split()) for part in lists)
+    return given, family, words
