@@ -24,6 +24,8 @@ from tests.support.nightly import cases
 from tests.support.serving import client, config, serving
 from tests.support.upstream import ThreadedUpstream
 
+pytestmark = pytest.mark.timeout(cases(900, 4 * 3600))
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -30,6 +30,8 @@ from serve.wire.openai_chat import ChatRequest, parse
 from tests.support.nightly import cases
 from tests.support.serving import config
 
+pytestmark = pytest.mark.timeout(cases(900, 4 * 3600))
+
 CANARY = "xyzzy-canary"
 CONFIG = config("http://127.0.0.1:1", "http://127.0.0.1:2")
 STATES = LaneLoad(CONFIG).states()
