@@ -45,7 +45,7 @@ def missing() -> str:
 
 async def play(proxy: str) -> Row:
     """Start it, break it, mend it, stop it. Raises StartFailed."""
-    with await asyncio.to_thread(_EngineRig(proxy).__enter__) as rig:
+    with _EngineRig(proxy) as rig:
         async with client(rig.child.url) as sdk:
             traffic = Traffic(sdk, LOAD)
             acting = asyncio.create_task(asyncio.to_thread(_break, rig, traffic))
