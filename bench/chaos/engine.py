@@ -118,6 +118,7 @@ def _break(rig: _EngineRig, traffic: Traffic) -> tuple[float, float | None, dict
     rig.take()
     struck = time.monotonic()
     rig.kill()
+    wait_for(rig.child, lambda: rig.state()[0] != "ready", START_S)
     time.sleep(GONE_S)
     seen = {"named by /readyz": "small" in rig.state()[1], "weights gone for s": GONE_S}
     rig.give()
