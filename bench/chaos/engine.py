@@ -45,7 +45,7 @@ def missing() -> str:
 
 async def play(proxy: str) -> Row:
     """Start it, break it, mend it, stop it. Raises StartFailed."""
-    with await asyncio.to_thread(_EngineRig(proxy).__enter__) as rig:
+    with _EngineRig(proxy) as rig:
         async with client(rig.child.url) as sdk:
             traffic = Traffic(sdk, LOAD)
             acting = asyncio.create_task(asyncio.to_thread(_break, rig, traffic))
@@ -118,6 +118,7 @@ def _break(rig: _EngineRig, traffic: Traffic) -> tuple[float, float | None, dict
     rig.take()
     struck = time.monotonic()
     rig.kill()
+    wait_for(rig.child, lambda: rig.state()[0] != "ready", START_S)
     time.sleep(GONE_S)
     seen = {"named by /readyz": "small" in rig.state()[1], "weights gone for s": GONE_S}
     rig.give()
