@@ -4,6 +4,7 @@ Knows what Ray's failures mean to dispatch. Does not know what travels.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError
@@ -38,4 +39,6 @@ class HandleLane:
         except (RayError, RayServeException) as error:
             raise LaneUnavailable(call.lane, f"the call failed: {type(error).__name__}") from None
         finally:
-            pieces.cancel()
+            # A call that was refused has nothing to cancel, and says so by raising its refusal once more.
+            with suppress(RayError, RayServeException):
+                pieces.cancel()
