@@ -23,7 +23,8 @@ class StubEngine:
         self._running = 0
 
     async def answer(self, call: LaneCall) -> AsyncIterator[Piece]:
-        """The answer, in time."""
+        """The answer, in time; an empty piece first: the call was taken."""
+        yield []
         words = json.loads(call.body).get("max_tokens", 10)
         self._running += 1
         try:
