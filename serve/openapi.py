@@ -17,8 +17,12 @@ from serve.errors import (
     HeadersTooLarge,
     HttpError,
     InvalidRequest,
+    KeyForbids,
+    KeysUnavailable,
     LanesFailed,
     NoLaneAvailable,
+    RateLimited,
+    Unauthorized,
     UnknownModel,
     UnsupportedMedia,
 )
@@ -28,6 +32,7 @@ from serve.wire.openai_chat import ChatRequest
 Schema = dict[str, JsonValue]
 
 READS = (HeadersTooLarge, HttpError)
+GUARDED = (Unauthorized, KeyForbids, RateLimited, KeysUnavailable, *READS)
 DECIDES = (
     InvalidRequest,
     EgressDenied,
@@ -35,7 +40,7 @@ DECIDES = (
     BodyTimeout,
     BodyTooLarge,
     UnsupportedMedia,
-    *READS,
+    *GUARDED,
 )
 DECIDES_OR_FAILS = (*DECIDES, NoLaneAvailable)
 ANSWERS = (*DECIDES, NoLaneAvailable, LanesFailed, DeadlineExceeded)
@@ -87,6 +92,14 @@ class LaneHealth(BaseModel):
     kind: str
     location: str
     in_flight: int
+    predicted_wait_s: float = Field(
+        description="seconds in this lane's queue, guessed from what it has to do"
+    )
+    overflows: bool = Field(description="requests went past it a short while ago")
+    spilled: int = Field(description="requests that went past it since the process began")
+    spills_per_s: float
+    ejections: int
+    ejected_until_s: float = Field(description="seconds until it is tried in its turn again")
 
 
 class Readiness(BaseModel):
@@ -95,6 +108,8 @@ class Readiness(BaseModel):
     status: Literal["ready", "unavailable"]
     lanes: dict[str, LaneHealth]
     policy_version: str
+    keys: Literal["open", "required"]
+    reload_refused: str | None = Field(description="why the last change of the configuration was refused")
 
 
 class RouteReason(BaseModel):
@@ -143,7 +158,9 @@ def document() -> Schema:
                     "route", "Decide without answering", _ok(RouteAnswer, "The decision"), DECIDES_OR_FAILS
                 )
             },
-            "/v1/models": {"get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"))},
+            "/v1/models": {
+                "get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"), GUARDED)
+            },
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -153,7 +170,8 @@ def document() -> Schema:
 
 _ABOUT = (
     "OpenAI-compatible: one address, many lanes. Fields of a request that are not listed are dropped, never "
-    "forwarded. Limits of size, depth and time are in docs/limits.md."
+    "forwarded. Callers show a key (`Authorization: Bearer` or `x-api-key`) unless `keys.mode` is open. "
+    "Limits of size, depth and time are in docs/limits.md."
 )
 
 
@@ -174,8 +192,8 @@ def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError],
     }
 
 
-def _get(name: str, summary: str, found: Schema) -> Schema:
-    return {"operationId": name, "summary": summary, "responses": found | _errors(READS)}
+def _get(name: str, summary: str, found: Schema, errors: tuple[type[HttpError], ...] = READS) -> Schema:
+    return {"operationId": name, "summary": summary, "responses": found | _errors(errors)}
 
 
 def _header(name: str, values: list[JsonValue], about: str) -> Schema:

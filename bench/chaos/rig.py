@@ -143,6 +143,7 @@ class Rig:
                     | {"prefer": ["local-a", "local-b", "cloud"]},
                 ]
             },
+            "keys": {"mode": "open"},
             # Shorter than the defaults, so that minutes are enough for all faults.
             "dispatch": {"deadline_s": DEADLINE_S, "cooldown_s": 2} | dict.fromkeys(PATIENCE, 2),
         }
