@@ -256,7 +256,6 @@ class LaneSwitchedOff(LaneUnavailable):
     """A person switched it off while the request was on its way; nothing is wrong with the lane."""
 
     outcome = "off"
-    cools = False
 
 
 class LaneTimeout(LaneError):

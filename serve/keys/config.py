@@ -11,7 +11,7 @@ SQLITE = "sqlite:///"
 class KeysConfig(BaseModel):
     """Whether callers need a key, and where the keys are kept: in one database or in one file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     mode: Literal["required", "open"] = Field(
         "required", description="open: everybody who reaches the address may call; loopback only"
@@ -35,7 +35,7 @@ class KeysConfig(BaseModel):
 class LimitsConfig(BaseModel):
     """What a key may use when its own entry says nothing. All routers together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     requests_per_minute: int | None = Field(None, ge=1, description="None: no limit")
     tokens_per_minute: int | None = Field(None, ge=1, description="input and output together")
