@@ -92,6 +92,7 @@ def _config(cloud: str, policy: str) -> dict[str, Any]:
         "policy": policy,
     }
     return {
+        "keys": {"mode": "open"},
         "engines": {
             ENGINE: {
                 "model": "stub",

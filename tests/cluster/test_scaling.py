@@ -23,6 +23,7 @@ def config(cloud: str) -> dict[str, Any]:
     """`sleepy` answers long prompts and sleeps while there are none, `busy` answers the others."""
     bounds = {"upscale_delay_s": 1, "downscale_delay_s": 3, "look_back_period_s": 4}
     return {
+        "keys": {"mode": "open"},
         "engines": {
             "busy": {
                 "model": "stub",
