@@ -20,7 +20,6 @@ from serve.cloud import CloudProxyDeployment
 from serve.config import Autoscaling, Config, EngineAutoscaling, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
 from serve.ingress import RouterDeployment, engine_deployment
-from serve.keys.config import KeysConfig
 from serve.scout import ScoutDeployment
 
 MEASURED_EVERY_S = 2.0
@@ -43,13 +42,7 @@ def build(args: AppArgs) -> serve.Application:
     Keys are required, whatever the file says: Serve's own commands and KubeRay choose the address that is listened
     on, and with HAProxy that is every interface unless they say otherwise. `pointsman up` listens where it should.
     """
-    config = load(args.config)
-    source = {"file": args.keys_file, "url": None} if args.keys_file else {}
-    return graph(config.model_copy(update={"keys": _required(config.keys, source)}))
-
-
-def _required(keys: KeysConfig, source: dict[str, Path | None]) -> KeysConfig:
-    return KeysConfig.model_validate(keys.model_dump() | source | {"mode": "required"})
+    return graph(load(args.config).declared(args.keys_file))
 
 
 def __getattr__(name: str) -> serve.Application:

@@ -482,6 +482,17 @@ class Config(Strict):
         """The whole configuration as JSON that is the same in every process: sets and keys are sorted."""
         return json.dumps(self.model_dump(), sort_keys=True, default=_canonical)
 
+    def declared(self, keys_file: Path | None = None) -> "Config":
+        """The same where Serve chooses the address: keys are required, and may come from a file named outside.
+
+        Raises pydantic's ValidationError for a relative `keys_file`.
+        """
+        source = {"file": keys_file, "url": None} if keys_file else {}
+        keys = KeysConfig.model_validate(self.keys.model_dump() | source | {"mode": "required"})
+        return Config.model_validate(
+            {name: getattr(self, name) for name in Config.model_fields} | {"keys": keys}
+        )
+
     def lane(self, name: str) -> EngineLane | HttpLane:
         """The lane called `name`. Raises KeyError."""
         return next((lane for lane in self.lanes if lane.name == name), None) or _missing(name)

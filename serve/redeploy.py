@@ -4,6 +4,7 @@ Talks to Serve's REST API through Ray's own client, which knows tokens. Changes 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -79,6 +80,7 @@ def changed(details: Details, application: str, config: Config) -> tuple[Values,
         raise ConfigError(
             f"{application} was not started by `serve deploy`: `pointsman up` follows its own file, or on SIGHUP"
         )
+    config = config.declared(_keys_file(found.deployed_app_config))
     told = [name for name in FOLLOWERS if name in found.deployments]
     _require_same_fixed(found, told, config)
     applications: list[JsonValue] = [
@@ -90,6 +92,13 @@ def changed(details: Details, application: str, config: Config) -> tuple[Values,
     ]
     around: Mapping[str, Any] = details.model_dump(exclude={"applications"}, exclude_none=True)
     return {**around, "applications": applications}, told
+
+
+def _keys_file(app: Values) -> Path | None:
+    """Where the application was told to find its keys, if it was."""
+    arguments = app.get("args")
+    file = arguments.get("keys_file") if isinstance(arguments, dict) else None
+    return Path(file) if isinstance(file, str) else None
 
 
 def _require_same_fixed(found: Application, told: list[str], config: Config) -> None:

@@ -104,13 +104,13 @@ def test_a_declared_application_follows_without_a_restart(tmp_path: Path) -> Non
             wait_for(lambda: answers(f"{url}/readyz"), 120, "the application")
             before, first = replicas(pid), version()
             assert len(before) == 2
-            assert first == load(path).version
+            assert first == load(path).declared().version
 
             raw["lanes"][0]["enabled"] = False
             path.write_text(yaml.safe_dump(raw))
             done = run(env, "-m", "serve.cli", "reload", "--config", str(path), "--address", address)
             assert done.returncode == 0, done.stdout + done.stderr
-            wait_for(lambda: version() == load(path).version, 30, "the new policy")
+            wait_for(lambda: version() == load(path).declared().version, 30, "the new policy")
 
             document["applications"][0]["deployments"] = [
                 {"name": name, "user_config": {"lanes": {"local-general": {"enabled": True}}}}

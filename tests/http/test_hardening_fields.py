@@ -9,7 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from models.scout.prescout import PreScout
+from serve.ingress import http_app
+from serve.lanes.load import LaneLoad
 from serve.request import view_of
+from serve.router import Router
+from serve.signals.gather import Judges
 from serve.wire.openai_chat import parse
 from tests.http.conftest import Scene
 from tests.support.rawclient import connect
@@ -411,10 +416,8 @@ def test_a_side_door_is_404(running: Scene, door: str, method: str) -> None:
 
 def test_the_document_names_every_path_that_is_served(running: Scene) -> None:
     """/openapi.json and the routes cannot differ: what is not in the document is a side door."""
-    from serve.ingress import http_app
-    from serve.router import Router
-
     documented = httpx2.get(f"{running.url}/openapi.json").json()["paths"].keys()
-    app = http_app(Router.__new__(Router))
+    settings = config("http://127.0.0.1:9", "http://127.0.0.1:9")
+    app = http_app(Router(settings, Judges(PreScout.load(), None), {}, LaneLoad(settings)))
     served = {route.path for route in app.routes if hasattr(route, "path")}
     assert served == {*documented, "/openapi.json"}

@@ -22,7 +22,15 @@ DIALECTS = sorted(FIRST)
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
     "required": ["city", "days"]}}}]  # fmt: skip
-QUICK = {"first_token_s": 5.0, "idle_s": 5.0, "unary_s": 5.0, "deadline_s": 20, "cooldown_s": 0}
+QUICK: dict[str, Any] = {
+    "first_token_s": 5.0,
+    "idle_s": 5.0,
+    "unary_s": 5.0,
+    "deadline_s": 20,
+    "cooldown_s": 0,
+    # Hundreds of faults in a row: here each of them shall be tried, none spared.
+    "retries": {"floor": 10_000},
+}
 
 
 @pytest.fixture(scope="module")
