@@ -20,7 +20,9 @@ def found() -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.support.replicas"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(
+        next(line for line in done.stdout.splitlines() if line.startswith("{"))
+    )  # Ray writes there too
     return result
 
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 SECRET = "Fill in the form: my SSN is 536-90-4399"
 LONG = "word " * 300
-STREAMS = 50
+STREAMS = 45  # with the slack of a fifth still within what two replicas take
 
 
 def config(cloud: str) -> dict[str, Any]:
