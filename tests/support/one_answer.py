@@ -22,7 +22,8 @@ async def main(config: str, prompt: str) -> None:
         "lane", json.dumps(body).encode(), False, Permit(Sensitivity.PUBLIC, frozenset()), "dec_test"
     )
     async for piece in engine.answer(call):
-        print("ANSWER", piece[0], flush=True)
+        if piece:  # the first is empty: the call was taken
+            print("ANSWER", piece[0], flush=True)
     print("QUANTIZATION", engine.quantization, flush=True)
     engine.stop()
 
