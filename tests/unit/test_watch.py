@@ -230,6 +230,11 @@ def test_sighup_reads_the_file_with_and_without_watching_and_sigterm_ends(tmp_pa
         assert process.wait(30) == 0
 
 
+def _on_a_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs these tests may be under nohup
+
+
 def test_a_closed_terminal_still_ends_it(tmp_path: Path) -> None:
     """SIGHUP means two things: the terminal is gone only where there was one."""
     path = written(tmp_path, GOOD)
@@ -241,7 +246,7 @@ def test_a_closed_terminal_still_ends_it(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+        preexec_fn=_on_a_terminal,
     ) as process:
         os.close(its)
         assert process.stdout is not None
