@@ -43,7 +43,7 @@ class TimedLane:
         try:
             async with aclosing(self._lane.answer(call)) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
-                    said = True
+                    said = said or bool(piece)  # an empty one only says that the call was taken
                     yield piece
         finally:
             if said:
