@@ -18,6 +18,13 @@ MOST_PATTERN_BYTES = 256 * 1024  # of one pattern, compiled: larger ones take mi
 MOST_DEMANDED = 10_000
 KEPT_CHARS = 16 * 1024
 
+# The words of JSON Schema (drafts 4 to 2020-12) that other schemas may stand behind.
+_KEYWORDS = frozenset(
+    ("properties", "patternProperties", "additionalProperties", "propertyNames", "unevaluatedProperties", "items",
+     "prefixItems", "additionalItems", "unevaluatedItems", "contains", "$defs", "definitions", "dependentSchemas",
+     "dependentRequired", "dependencies", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "type", "enum",
+     "required", "pattern")
+)  # fmt: skip
 _DEMANDS = ("minItems", "minLength", "minProperties", "minContains")
 
 
@@ -154,7 +161,9 @@ def _target(schema: dict[str, JsonValue], reference: str) -> JsonValue:
 
 
 def _place(error: ValueError) -> str:
+    """Where the schema is wrong. Names that the client chose are its data: a `*` stands for each."""
     if not isinstance(error, jsonschema_rs.ValidationError):
         return str(error)
-    place = "/".join(str(part) for part in error.instance_path) or "(root)"
-    return f"at {place}, {error.kind.name}"
+    path = error.instance_path
+    named = [str(part) if isinstance(part, int) or part in _KEYWORDS else "*" for part in path]
+    return f"at {'/'.join(named) or '(root)'}, {error.kind.name}"

@@ -15,9 +15,9 @@ from serve.up import free_ports
 FRONTEND = """\
 defaults
     mode http
-    timeout client 1s
-    timeout server 1s
-    timeout connect 1s
+    timeout client 30s
+    timeout server 30s
+    timeout connect 30s
 frontend f
     bind 127.0.0.1:{port}
 {answer}

@@ -225,3 +225,10 @@ def test_a_degenerate_answer_does_not_stall_the_router(text: str) -> None:
 def test_a_broken_schema_raises_a_value_error_for_the_verdict_to_see() -> None:
     with pytest.raises(jsonschema_rs.ValidationError):
         schemas.compiled({"type": 5})
+
+
+def test_a_name_that_the_client_chose_is_not_repeated() -> None:
+    """A property may be named after a customer: the place is told by the words of JSON Schema."""
+    for error in refusals({"type": "object", "properties": {"anna-svensson": {"type": "whole"}}}):
+        assert "at properties/*/type, " in error.message
+        assert "anna" not in error.message
