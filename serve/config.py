@@ -423,6 +423,19 @@ class DispatchConfig(Strict):
     overflow: OverflowConfig = OverflowConfig()
 
 
+class StateConfig(Strict):
+    """The database of what must outlive a process: budgets, the audit log, reviews."""
+
+    url: str | EnvRef | FileRef | None = Field(
+        None,
+        description="sqlite:////absolute/path or postgresql://…; None: pointsman/state.db in the XDG state directory",
+    )
+
+    def resolve(self) -> str | None:
+        """The URL now, None for the default database."""
+        return self.url.resolve() if isinstance(self.url, EnvRef | FileRef) else self.url
+
+
 class Config(Strict):
     """Everything about one Pointsman."""
 
@@ -430,6 +443,7 @@ class Config(Strict):
     server: ServerConfig = ServerConfig()
     keys: KeysConfig = KeysConfig()
     limits: LimitsConfig = LimitsConfig()
+    state: StateConfig = StateConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()

@@ -1,0 +1,76 @@
+"""The SQL database of everything that must outlive a process: SQLite by default, PostgreSQL by URL.
+
+Knows how to open one. What is kept there is known by the tables' own modules (ledger, audit, reviews).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from serve.errors import ConfigError
+
+READ_ONLY = {
+    "reading": True
+}  # execution options of a connection that only reads: it never waits for a writer
+_BUSY_S = 5
+_CREATING = 0x706F696E  # PostgreSQL's lock for "tables are being made"; any number that nobody else uses
+
+
+def default_url() -> str:
+    """`pointsman/state.db` in the XDG state directory."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return f"sqlite:///{Path(state).expanduser() / 'pointsman' / 'state.db'}"
+
+
+def open_database(url: str | None = None, *, durable: bool = True) -> Engine:
+    """The database at `url` (`sqlite:////absolute/path` or `postgresql://…`), None for the default one.
+
+    A SQLite file is made readable for its owner alone. `durable`: a commit is on the disk when it returns; False
+    leaves the last moments before a power failure open, never the file's consistency. Transactions of SQLite take
+    the write lock at their start, so that what they read is still true when they write. Raises ConfigError, OSError.
+    """
+    try:
+        parsed = make_url(url or default_url())
+    except ArgumentError:
+        raise ConfigError(
+            "state.url is no database URL: sqlite:////absolute/path or postgresql://…"
+        ) from None
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise ConfigError("state.url: only files of SQLite and servers of PostgreSQL are known")
+    _make_private(Path(parsed.database))
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S, "isolation_level": None})
+    event.listen(engine, "connect", _tuned(durable))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def create(engine: Engine, tables: MetaData) -> None:
+    """Make the tables that are missing; several processes may do so at once. Raises SQLAlchemyError."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATING})
+        tables.create_all(connection)
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _tuned(durable: bool) -> Any:
+    def connected(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return connected
+
+
+def _begin(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

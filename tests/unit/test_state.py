@@ -1,0 +1,89 @@
+"""One database for many processes: private, locked from the start of a transaction, made once."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select, text, update
+
+from serve import state
+from serve.errors import ConfigError
+from tests.support.databases import KINDS, database
+
+TABLES = MetaData()
+COUNTER = Table("counter", TABLES, Column("id", Integer, primary_key=True), Column("value", Integer))
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def opened(url: str) -> Iterator[Engine]:
+    engine = state.open_database(url)
+    state.create(engine, TABLES)
+    yield engine
+    engine.dispose()
+
+
+def together(work: threading.Thread, *more: threading.Thread) -> None:
+    for thread in (work, *more):
+        thread.start()
+    for thread in (work, *more):
+        thread.join()
+
+
+def test_many_may_make_the_tables_at_once(url: str) -> None:
+    failures: list[Exception] = []
+
+    def make() -> None:
+        engine = state.open_database(url)
+        try:
+            state.create(engine, TABLES)
+        except Exception as error:
+            failures.append(error)
+        engine.dispose()
+
+    together(*(threading.Thread(target=make) for _ in range(8)))
+    assert failures == []
+
+
+def test_what_is_read_in_a_transaction_is_still_true_when_it_writes(opened: Engine) -> None:
+    with opened.begin() as connection:
+        connection.execute(insert(COUNTER).values(id=1, value=0))
+
+    def count() -> None:
+        for _ in range(20):
+            with opened.begin() as connection:
+                found = connection.execute(select(COUNTER.c.value).with_for_update()).scalar_one()
+                connection.execute(update(COUNTER).values(value=found + 1))
+
+    together(*(threading.Thread(target=count) for _ in range(4)))
+    with opened.connect() as connection:
+        assert connection.execute(select(COUNTER.c.value)).scalar_one() == 80
+
+
+def test_a_reader_does_not_wait_for_a_writer(opened: Engine) -> None:
+    with opened.begin() as writing, opened.connect().execution_options(**state.READ_ONLY) as reading:
+        writing.execute(insert(COUNTER).values(id=1, value=0))
+        assert reading.execute(select(COUNTER)).all() == []
+
+
+def test_the_file_is_its_owners_alone_and_durable(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "state.db"
+    for durable, synchronous in ((True, 2), (False, 1)):
+        engine = state.open_database(f"sqlite:///{path}", durable=durable)
+        with engine.connect() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+            assert connection.execute(text("PRAGMA synchronous")).scalar_one() == synchronous
+        engine.dispose()
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_another_kind_of_database_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"state\.url"):
+        state.open_database(url)
