@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from serve import holdback, verdict
@@ -26,6 +26,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
+from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
 
@@ -57,6 +58,7 @@ class Job:
     decision_id: str
     deadline: float
     spent: Callable[[int], None] = lambda tokens: None
+    trail: Trail = field(default_factory=Trail)
 
     @property
     def streams(self) -> bool:
@@ -95,6 +97,7 @@ class Answer:
     attempts: tuple[Attempt, ...]
     whole: ChatCompletion | None = None
     chunks: ChunkStream | None = None
+    reason: str | None = None  # a code that weighs more than the decision's own
 
 
 class _Stream:
@@ -178,6 +181,7 @@ class Asker:
         """An empty piece once the lane has taken the call, then what it says."""
         asked = LaneCall(name, job.body, stream, job.decision.permit, job.decision_id)
         with self._load.call(name) as call:
+            job.trail.asked.append(name)
             async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
                     if call.taken_at is None:
@@ -237,6 +241,7 @@ class Asker:
 
 def _tell(job: Job, usage: Usage | None) -> None:
     if usage is not None:
+        job.trail.usage = usage
         job.spent(usage.total_tokens)
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from serve import yaml_file
+from serve.audit.config import AuditConfig
 from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
@@ -444,6 +445,7 @@ class Config(Strict):
     keys: KeysConfig = KeysConfig()
     limits: LimitsConfig = LimitsConfig()
     state: StateConfig = StateConfig()
+    audit: AuditConfig = AuditConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()

@@ -10,6 +10,7 @@ PointsmanError
 │   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
 ├── NoLaneAvailable 503               nobody permitted can answer now
 ├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
+├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied
@@ -208,6 +209,21 @@ class NoLaneAvailable(HttpError):
     def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class AuditUnavailable(HttpError):
+    """Nothing may leave the premises without a record of it, and no lane on them may answer."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "audit_unavailable"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The audit log cannot be written ({why}): nothing may leave the premises, and no lane on them can "
+            "answer this request"
+        )
+        self.retry_after_s = 5
 
 
 class LanesFailed(HttpError):

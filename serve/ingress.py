@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling
 from serve.attempts import Answer, ChunkStream
+from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
@@ -123,6 +124,7 @@ class _Edge:
             "policy_version": config.version,
             "keys": config.keys.mode,
             "reload_refused": self._router.reload_refused,
+            "audit": self._router.audit.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -192,7 +194,8 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
-    return _reason(decided) | {
+    return {
+        "x-pointsman-reason": answer.reason or decided.decision.reason,
         "x-pointsman-decision-id": decided.decision_id,
         "x-pointsman-lane": answer.lane,
         "x-pointsman-attempts": str(len(answer.attempts)),
@@ -253,7 +256,7 @@ class RouterIngress:
         lanes = {lane.name: _lane(lane, _handle_of(lane, engines, cloud), times) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
-        self._router = Router(config, judges, lanes, self._load)
+        self._router = Router(config, judges, lanes, self._load, open_audit(config))
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()
         self._watch = loop.create_task(_watch(config, self._load, cloud))

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from serve import __version__
 from serve.errors import (
+    AuditUnavailable,
     BodyTimeout,
     BodyTooLarge,
     DeadlineExceeded,
@@ -43,7 +44,7 @@ DECIDES = (
     *GUARDED,
 )
 DECIDES_OR_FAILS = (*DECIDES, NoLaneAvailable)
-ANSWERS = (*DECIDES, NoLaneAvailable, LanesFailed, DeadlineExceeded)
+ANSWERS = (*DECIDES, NoLaneAvailable, AuditUnavailable, LanesFailed, DeadlineExceeded)
 
 
 class ErrorDetail(BaseModel):
@@ -102,6 +103,14 @@ class LaneHealth(BaseModel):
     ejected_until_s: float = Field(description="seconds until it is tried in its turn again")
 
 
+class AuditHealth(BaseModel):
+    """Whether decisions can be written down; while they cannot, nothing leaves the premises."""
+
+    state: Literal["ok", "starting", "failing", "off"]
+    why: str | None
+    lost: int = Field(description="records that were not written because too many waited")
+
+
 class Readiness(BaseModel):
     """Whether any lane can answer."""
 
@@ -110,6 +119,7 @@ class Readiness(BaseModel):
     policy_version: str
     keys: Literal["open", "required"]
     reload_refused: str | None = Field(description="why the last change of the configuration was refused")
+    audit: AuditHealth
 
 
 class RouteReason(BaseModel):

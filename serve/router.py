@@ -9,11 +9,13 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from serve import policy, schemas, wish
+from serve.audit.entry import Entry
+from serve.audit.port import Audit, NoAudit
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
@@ -25,6 +27,7 @@ from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
+from serve.trail import Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
 log = logging.getLogger("pointsman.decision")
@@ -55,8 +58,16 @@ class Decided:
 class Router:
     """One process's router: parses, judges, decides, dispatches."""
 
-    def __init__(self, config: Config, judges: Judges, lanes: Mapping[str, LanePort], load: LaneLoad) -> None:
+    def __init__(
+        self,
+        config: Config,
+        judges: Judges,
+        lanes: Mapping[str, LanePort],
+        load: LaneLoad,
+        audit: Audit | None = None,
+    ) -> None:
         self.load = load
+        self.audit = audit or NoAudit()
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config))
@@ -97,6 +108,12 @@ class Router:
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
+        entry = Entry(self.audit, decided)
+        with entry.watched():
+            decided = replace(decided, decision=await entry.begin())
+            return entry.follow(await self._run(decided, entry.trail))
+
+    async def _run(self, decided: Decided, trail: Trail) -> Answer:
         edition = decided.edition
         deadline = asyncio.get_running_loop().time() + edition.config.dispatch.deadline_s
         context, visit = decided.signals.context, decided.visit
@@ -107,6 +124,7 @@ class Router:
             decided.decision_id,
             deadline,
             visit.settle,
+            trail,
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))

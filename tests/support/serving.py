@@ -4,10 +4,12 @@ Knows how to start it between two loopback upstreams. Does not know what a test 
 """
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,6 +17,7 @@ import uvicorn
 from pydantic import JsonValue
 
 from models.scout.prescout import PreScout
+from serve.audit.log import AuditLog, open_audit
 from serve.cloud import CloudProxy
 from serve.config import Config
 from serve.ingress import http_app
@@ -69,7 +72,7 @@ def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
 def serving(settings: Config, box: dict[str, Any] | None = None) -> Iterator[str]:
     """The base URL of a router that serves `settings` for as long as the block lasts.
 
-    `box` receives its event `loop`, its `port` and its `server`.
+    `box` receives its event `loop`, its `port`, its `server`, and the `folder` of its database.
     """
     with reloadable(settings, box) as (url, _router, _proxy):
         yield url
@@ -82,18 +85,20 @@ def reloadable(
     """The same with two calls that hand Router and CloudProxy a new `user_config`, as Serve would."""
     started = threading.Event()
     box = {} if box is None else box
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
-    thread.start()
-    assert started.wait(30), "the ingress did not start"
-    try:
-        yield (
-            f"http://127.0.0.1:{box['port']}",
-            partial(_hand_over, box, "router"),
-            partial(_hand_over, box, "proxy"),
-        )
-    finally:
-        box["server"].should_exit = True
-        thread.join(30)
+    with tempfile.TemporaryDirectory(prefix="state-") as folder:
+        box["folder"] = Path(folder)
+        thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
+        thread.start()
+        assert started.wait(30), "the ingress did not start"
+        try:
+            yield (
+                f"http://127.0.0.1:{box['port']}",
+                partial(_hand_over, box, "router"),
+                partial(_hand_over, box, "proxy"),
+            )
+        finally:
+            box["server"].should_exit = True
+            thread.join(30)
 
 
 Reconfigure = Callable[[JsonValue], None]
@@ -111,7 +116,8 @@ def _hand_over(box: dict[str, Any], part: str, user_config: JsonValue) -> None:
 async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
     proxy = CloudProxy(settings)
     lanes = {lane.name: proxy for lane in settings.lanes}
-    router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings))
+    audit = open_audit(_own_state(settings, box["folder"]))
+    router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit)
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
     box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
     task = asyncio.create_task(server.serve())
@@ -121,6 +127,18 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     started.set()
     await task
     await proxy.close()
+    if isinstance(audit, AuditLog):
+        await asyncio.to_thread(audit.close)
+
+
+def _own_state(settings: Config, folder: Path) -> Config:
+    """A database of its own where none is named, and patience: a test machine's disk may stall for seconds."""
+    state, audit = settings.state, settings.audit
+    if state.url is None:
+        state = state.model_copy(update={"url": f"sqlite:///{folder / 'state.db'}"})
+    if "write_timeout_s" not in audit.model_fields_set:
+        audit = audit.model_copy(update={"write_timeout_s": 60.0})
+    return settings.model_copy(update={"state": state, "audit": audit})
 
 
 def client(url: str) -> openai.OpenAI:

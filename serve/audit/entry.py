@@ -1,0 +1,184 @@
+"""One request in the audit log: an intent before anything is sent, an outcome when it has ended, each once.
+
+Knows what a decision and an answer are. A decision that may leave waits for its intent; without one it stays on the
+premises.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from serve.attempts import Answer, ChunkStream
+from serve.audit.port import Audit
+from serve.audit.records import Draft, Intent, Outcome, Place, Tried, code
+from serve.audit.revisions import answered
+from serve.config import ON_PREMISES, Config
+from serve.errors import AuditUnavailable, HttpError, LaneInterrupted
+from serve.policy import Decision, Reason
+from serve.trail import Trail
+from serve.wire.openai_answer import ChatChunk
+
+if TYPE_CHECKING:
+    from serve.router import Decided
+
+NARROWED = "audit_unavailable"
+_NOTHING_SENT = frozenset({"egress_denied", "off"})
+"""Ends of an attempt that the gate's own process tells before it sends a byte."""
+
+
+class Entry:
+    """What the log gets of one request."""
+
+    def __init__(self, audit: Audit, decided: "Decided") -> None:
+        self.trail = Trail()
+        self._audit, self._decided = audit, decided
+        self._decision = decided.decision
+        self._closed = False
+
+    async def begin(self) -> Decision:
+        """The decision once its intent is written, or one that stays on the premises when it cannot be.
+
+        A decision that stays there anyway does not wait. Raises AuditUnavailable when nothing of it is left.
+        """
+        draft = _intent(self._decided)
+        config = self._decided.edition.config
+        if all(_at_home(name, config) for name in self._decision.chain):
+            self._audit.submit(draft)
+        elif (fault := await self._audit.durable(draft)) is not None:
+            self._decision = _kept_home(self._decision, fault, config)
+        return self._decision
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Write the outcome of whatever ends within the block by an exception: an error, or the client's leaving."""
+        try:
+            yield
+        except HttpError as error:
+            if self._is_narrowed:
+                error.headers = error.headers | {"x-pointsman-reason": NARROWED}
+            self._end(error.code, error.tried)
+            raise
+        except Exception:
+            self._end("internal_error")
+            raise
+        except BaseException:
+            self._end("left")
+            raise
+
+    def follow(self, answer: Answer) -> Answer:
+        """The answer; its outcome is written now, or when its stream has ended, broke off, or lost its client."""
+        if self._is_narrowed:
+            answer = replace(answer, reason=NARROWED)
+        tried = tuple((a.lane, a.outcome, a.seconds) for a in answer.attempts)
+        if answer.chunks is None:
+            self._end("ok", tried, answer.lane)
+            return answer
+        return replace(
+            answer, chunks=_Watched(answer.chunks, lambda status: self._end(status, tried, answer.lane))
+        )
+
+    @property
+    def _is_narrowed(self) -> bool:
+        return self._decision is not self._decided.decision
+
+    def _end(
+        self, status: str, tried: tuple[tuple[str, str, float], ...] = (), lane: str | None = None
+    ) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        config, trail = self._decided.edition.config, self.trail
+        # Nobody saw the end of a lane that was asked and is not among the attempts.
+        seen = {name for name, _, _ in tried}
+        tried += tuple((name, "asked", 0.0) for name in dict.fromkeys(trail.asked) if name not in seen)
+        usage = trail.usage
+        outcome = Outcome(
+            status=code(status),
+            cloud_egress=any(
+                not _at_home(name, config) and name in trail.asked and end not in _NOTHING_SENT
+                for name, end, _ in tried
+            ),
+            tried=[_tried(attempt, config) for attempt in tried],
+            answered=answered(lane, config) if lane else None,
+            reasons=[code(reason.code) for reason in self._decision.reasons],
+            fallbacks=[code(end) for name, end, _ in tried if end not in ("ok", "repaired", "asked")],
+            escalations=[code(reason) for reason in trail.escalations],
+            tokens_in=usage.prompt_tokens if usage else None,
+            tokens_out=usage.completion_tokens if usage else None,
+            cost_microusd=trail.cost_microusd,
+            latency_ms=_ms(time.monotonic() - self._decided.started),
+            review=trail.review,
+        )
+        self._audit.submit(Draft.of(outcome, self._decided.decision_id))
+
+
+class _Watched:
+    """A stream that tells once how it ended."""
+
+    def __init__(self, chunks: ChunkStream, ended: Callable[[str], None]) -> None:
+        self._chunks, self._ended = chunks, ended
+
+    def __aiter__(self) -> "_Watched":
+        return self
+
+    async def __anext__(self) -> ChatChunk:
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            self._ended("ok")
+            raise
+        except LaneInterrupted:
+            self._ended("upstream_interrupted")
+            raise
+        except Exception:
+            self._ended("internal_error")
+            raise
+
+    async def aclose(self) -> None:
+        """End the stream; one that has not ended by itself has lost its client."""
+        try:
+            await self._chunks.aclose()
+        finally:
+            self._ended("left")
+
+
+def _intent(decided: "Decided") -> Draft:
+    decision, config = decided.decision, decided.edition.config
+    sheet = Intent(
+        data_class=decision.permit.level.label,
+        rules=sorted({code(f"{f.detector}:{f.rule}") for f in decided.signals.sensitivity.findings}),
+        lanes=[Place(lane=code(name), location=config.lane(name).location) for name in decision.chain],
+        off_premises=not all(_at_home(name, config) for name in decision.chain),
+        reasons=[code(reason.code) for reason in decision.reasons],
+        policy_version=decision.policy_version,
+        input_tokens=decided.signals.context.input_tokens,
+    )
+    return Draft.of(sheet, decided.decision_id, decided.visit.key.id)
+
+
+def _kept_home(decision: Decision, fault: str, config: Config) -> Decision:
+    chain = tuple(name for name in decision.chain if _at_home(name, config))
+    if not chain:
+        raise AuditUnavailable(fault)
+    text = f"The audit log cannot be written ({fault}), so nothing leaves the premises."
+    return replace(
+        decision,
+        chain=chain,
+        permit=decision.permit.narrowed(ON_PREMISES),
+        reasons=(Reason(NARROWED, text), *decision.reasons),
+    )
+
+
+def _at_home(name: str, config: Config) -> bool:
+    return config.lane(name).location in ON_PREMISES
+
+
+def _tried(attempt: tuple[str, str, float], config: Config) -> Tried:
+    name, outcome, seconds = attempt
+    return Tried(lane=code(name), location=config.lane(name).location, outcome=code(outcome), ms=_ms(seconds))
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

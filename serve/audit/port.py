@@ -1,0 +1,49 @@
+"""The audit log as the rest of Pointsman sees it, and the one that is switched off. Imports no database."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from serve.audit.records import Draft
+
+
+class Audit(Protocol):
+    """Takes records; says whether it can."""
+
+    def submit(self, draft: Draft) -> None:
+        """Write it soon; never waits, never raises."""
+        ...
+
+    async def durable(self, draft: Draft) -> str | None:
+        """None once it is on the disk; else, within a bounded time, why it is not."""
+        ...
+
+    def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
+        """An event about a decision: `records.EVENTS` with `records.EVENT_FIELDS`, ids, codes and whole numbers.
+
+        `key` is the id of a key; the log holds its pseudonym. Raises ValueError for anything else.
+        """
+        ...
+
+    def status(self) -> dict[str, JsonValue]:
+        """`state` (`ok`, `starting`, `failing`, `off`), `why`, and how many records were `lost`."""
+        ...
+
+
+class NoAudit:
+    """Nothing is written down, and nothing waits for it."""
+
+    def submit(self, draft: Draft) -> None:
+        """Forget it."""
+
+    async def durable(self, draft: Draft) -> str | None:
+        """At once."""
+        return None
+
+    def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
+        """Forget it."""
+
+    def status(self) -> dict[str, JsonValue]:
+        """Off."""
+        return {"state": "off", "why": None, "lost": 0}
