@@ -34,10 +34,10 @@ def digest(previous: str, body: str) -> str:
 class Chain:
     """The end of one chain. A writer whose transaction failed may not know how far it got: it begins another."""
 
-    def __init__(self, lost: int = 0) -> None:
+    def __init__(self) -> None:
         self.id = uuid.uuid4().hex
         self.seq, self.hash = 0, GENESIS
-        self._opening = Draft.of(Opened(version=code(__version__), lost=lost))
+        self._opening = Draft.of(Opened(version=code(__version__)))
 
     def append(self, connection: Connection, drafts: Sequence[Draft]) -> None:
         """Add records within the transaction of `connection`. Raises SQLAlchemyError; then throw the chain away."""

@@ -1,4 +1,4 @@
-"""`pointsman audit`: verify, prove, export, retain and erase. Results on standard output, the rest on standard error."""
+"""`pointsman audit`: verify, prove, export, retain and erase. Results go to standard output."""
 
 import json
 import re

@@ -1,6 +1,8 @@
 """Erasure of a key from the log: its secret goes, also from the database's own files."""
 
-from sqlalchemy import Engine, text
+from typing import Any
+
+from sqlalchemy import Engine, event
 
 from serve import state
 from serve.audit.chain import Chain
@@ -16,6 +18,8 @@ def erase(url: str | None, key: str) -> str | None:
     database keep it in any case. Raises SQLAlchemyError, OSError, ConfigError.
     """
     engine = state.open_database(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _overwriting)
     try:
         state.create(engine, TABLES)
         pseudonym = _drop(engine, key)
@@ -27,17 +31,21 @@ def erase(url: str | None, key: str) -> str | None:
 
 
 def _drop(engine: Engine, key: str) -> str | None:
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.connection.cursor().execute("PRAGMA secure_delete=ON")
-        with connection.begin():
-            pseudonym = drop(connection, key)
-            if pseudonym is not None:
-                Chain().append(connection, [Draft.of(Erased(pseudonym=pseudonym))])
+    with engine.begin() as connection:
+        pseudonym = drop(connection, key)
+        if pseudonym is not None:
+            Chain().append(connection, [Draft.of(Erased(pseudonym=pseudonym))])
     return pseudonym
 
 
+def _overwriting(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA secure_delete=ON")
+
+
 def _empty_wal(engine: Engine) -> None:
-    """The write-ahead log holds old pages until it is cut."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    """The write-ahead log holds old pages until it is cut. Not in a transaction: it would wait for itself."""
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    finally:
+        raw.close()

@@ -115,7 +115,7 @@ def _pairs(connection: Connection, since: str) -> Iterator[tuple[Record, Record 
 
 
 def _lost(connection: Connection, since: str) -> int:
-    wanted = select(RECORDS.c.body).where(RECORDS.c.kind == "opened", RECORDS.c.at >= since)
+    wanted = select(RECORDS.c.body).where(RECORDS.c.kind == "gap", RECORDS.c.at >= since)
     counts = (_record(body).get("lost") for body in connection.execute(wanted).scalars())
     return sum(count for count in counts if isinstance(count, int))
 

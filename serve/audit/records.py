@@ -3,6 +3,7 @@
 intent      before anything is sent: class, rules that fired, the lanes in order, policy version
 outcome     when the request has ended, however it ended: lanes tried, who answered, what left, tokens, cost
 opened      the first record of each chain
+gap         records that were never written
 checkpoint  old records of a chain were removed up to here
 erased      a key's pseudonym can no longer be led back to the key
 and the EVENTS that other parts note about a decision
@@ -116,9 +117,14 @@ class Outcome(Sheet):
 
 
 class Opened(Sheet):
-    """`lost`: records that were never written since this process began, because there was no room to keep them."""
+    """A writer began a chain: it started, or found its way back after a failure."""
 
     version: Code
+
+
+class Gap(Sheet):
+    """So many records were never written, because there was no room to keep them."""
+
     lost: Count
 
 
@@ -141,6 +147,7 @@ SHEETS: Mapping[str, type[Sheet]] = {
     "intent": Intent,
     "outcome": Outcome,
     "opened": Opened,
+    "gap": Gap,
     "checkpoint": Checkpoint,
     "erased": Erased,
 }

@@ -1,6 +1,6 @@
 """The log in its database, as one writer sees it: opened when first needed, opened anew after a failure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -20,8 +20,8 @@ MOST_REMOVED = 5_000
 class Store:
     """Appends to one chain at a time. Every call may raise SQLAlchemyError, OSError or ConfigError."""
 
-    def __init__(self, url: str | None, lost: Callable[[], int] = lambda: 0) -> None:
-        self._url, self._lost = url, lost
+    def __init__(self, url: str | None) -> None:
+        self._url = url
         self._engine: Engine | None = None
         self._chain = Chain()
 
@@ -60,4 +60,4 @@ class Store:
 
     def _start_over(self) -> None:
         self.close()
-        self._chain = Chain(self._lost())
+        self._chain = Chain()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve.audit.config import AuditConfig
-from serve.audit.records import Draft
+from serve.audit.records import Draft, Gap
 from serve.audit.store import Store
 from serve.audit.tables import words
 from serve.errors import ConfigError
@@ -42,8 +42,9 @@ class Writer:
 
     def __init__(self, url: str | None, settings: AuditConfig) -> None:
         self.lost = 0
+        self._lost_told = 0
         self._settings = settings
-        self._store = Store(url, lambda: self.lost)
+        self._store = Store(url)
         self._queue: deque[_Item] = deque()
         self._wake = threading.Condition()
         self._urgent = self._closing = False
@@ -156,6 +157,10 @@ class Writer:
         if self._fault is not None:
             log.warning("the audit log can be written again")
         self._fault, self._began = None, True
+        with self._wake:
+            if (more := self.lost - self._lost_told) > 0:
+                self._queue.append(_Item(Draft.of(Gap(lost=more))))
+                self._lost_told = self.lost
         _tell(batch, None)
 
     def _retain(self) -> None:
