@@ -27,6 +27,7 @@ from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.request import Capability
+from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
 from serve.signals.sensitivity.own import Own, lowered
 
@@ -326,8 +327,27 @@ class Rule(Strict):
     because: str = Field(min_length=8)
 
 
+class ReviewWhen(When):
+    """Conditions of a review: those of a rule, and the class of the data."""
+
+    class_at_least: Literal["public", "internal", "confidential"] | None = None
+
+    @property
+    def level(self) -> Sensitivity:
+        """The lowest class it holds for."""
+        return Sensitivity.parse(self.class_at_least or "public")
+
+
+class ReviewRule(Strict):
+    """Whose answers a person must approve before anybody gets them: the first whose conditions hold."""
+
+    name: Name
+    when: ReviewWhen = ReviewWhen()
+    because: str = Field(min_length=8)
+
+
 class PolicyConfig(Strict):
-    """Which class may go where, and the rules in order."""
+    """Which class may go where, the rules in order, and whose answers a person must see first."""
 
     locations: dict[str, frozenset[Location]] = Field(
         default={
@@ -338,6 +358,7 @@ class PolicyConfig(Strict):
     )
     overrides: bool = Field(True, description="clients may steer by model name, header and prefix")
     rules: tuple[Rule, ...] = Field(min_length=1)
+    review: tuple[ReviewRule, ...] = Field((), description="answers that are held until a reviewer approves")
 
     @field_validator("locations")
     @classmethod
@@ -444,6 +465,7 @@ class Config(Strict):
     keys: KeysConfig = KeysConfig()
     limits: LimitsConfig = LimitsConfig()
     state: StateConfig = StateConfig()
+    reviews: ReviewsConfig = ReviewsConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()
