@@ -33,6 +33,24 @@ from serve.signals.sensitivity.own import Own, lowered
 
 Location = Literal["device", "private", "eu", "global"]
 ON_PREMISES: frozenset[Location] = frozenset({"device", "private"})
+PROVIDERS = (
+    "ai.azure.com",
+    "anthropic.com",
+    "cohere.com",
+    "deepseek.com",
+    "fireworks.ai",
+    "generativelanguage.googleapis.com",
+    "groq.com",
+    "mistral.ai",
+    "openai.azure.com",
+    "openai.com",
+    "openrouter.ai",
+    "perplexity.ai",
+    "together.ai",
+    "together.xyz",
+    "x.ai",
+)
+"""Hosts whose lanes nobody may call private, so that a slip does not open them to confidential data."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
@@ -298,6 +316,8 @@ class HttpLane(LaneSwitch):
             raise ValueError(f"base_url must be http:// or https://, not {self.url!r}")
         if self.location == "device" and self.url and not _is_loopback(host):
             raise ValueError(f"location is device but base_url names {host!r}, which is not this machine")
+        if self.location == "private" and _is_foreign(host):
+            raise ValueError(f"location is private but base_url names {host!r}, which is somebody else's")
         return self
 
 
@@ -547,6 +567,17 @@ def _is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_foreign(host: str) -> bool:
+    """Whether everybody on the internet reaches the same machine by it, as far as the name alone can tell."""
+    name = host.rstrip(".").lower()
+    if any(name == provider or name.endswith(f".{provider}") for provider in PROVIDERS):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_global
     except ValueError:
         return False
 

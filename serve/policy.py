@@ -83,6 +83,12 @@ def decide(
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
 
 
+def fallbacks(rule: Rule, level: Sensitivity, config: Config) -> tuple[str, ...]:
+    """Lanes that may answer data of this class under this rule, in order, whether they are on or off."""
+    permitted = config.policy.permits(level)
+    return tuple(name for name in _order(rule, Wish(), config) if config.lane(name).location in permitted)
+
+
 def scout_matters(
     signals: Signals, view: RequestView, wish: Wish, states: Mapping[str, LaneState], config: Config
 ) -> bool:
@@ -174,13 +180,14 @@ def _exclusions(
             # Its server would open the address, from inside the network, for a stranger.
             yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
         elif not lane.enabled or states[lane.name] is LaneState.OFF:
-            yield Exclusion(lane.name, "off", _off(lane))
+            yield Exclusion(lane.name, "off", off_because(lane) or "switched off")
 
 
-def _off(lane: Lane) -> str:
+def off_because(lane: Lane) -> str | None:
+    """Why the configuration keeps the lane from answering anybody, None when it does not."""
     if not lane.enabled:
         return SWITCHED_OFF
-    return (None if lane.kind == "engine" else lane.off_because) or "switched off"
+    return None if lane.kind == "engine" else lane.off_because
 
 
 def _nobody(
