@@ -28,11 +28,30 @@ from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.request import Capability
+from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
 from serve.signals.sensitivity.own import Own, lowered
 
 Location = Literal["device", "private", "eu", "global"]
 ON_PREMISES: frozenset[Location] = frozenset({"device", "private"})
+PROVIDERS = (
+    "ai.azure.com",
+    "anthropic.com",
+    "cohere.com",
+    "deepseek.com",
+    "fireworks.ai",
+    "generativelanguage.googleapis.com",
+    "groq.com",
+    "mistral.ai",
+    "openai.azure.com",
+    "openai.com",
+    "openrouter.ai",
+    "perplexity.ai",
+    "together.ai",
+    "together.xyz",
+    "x.ai",
+)
+"""Hosts whose lanes nobody may call private, so that a slip does not open them to confidential data."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
@@ -298,6 +317,8 @@ class HttpLane(LaneSwitch):
             raise ValueError(f"base_url must be http:// or https://, not {self.url!r}")
         if self.location == "device" and self.url and not _is_loopback(host):
             raise ValueError(f"location is device but base_url names {host!r}, which is not this machine")
+        if self.location == "private" and _is_foreign(host):
+            raise ValueError(f"location is private but base_url names {host!r}, which is somebody else's")
         return self
 
 
@@ -327,8 +348,27 @@ class Rule(Strict):
     because: str = Field(min_length=8)
 
 
+class ReviewWhen(When):
+    """Conditions of a review: those of a rule, and the class of the data."""
+
+    class_at_least: Literal["public", "internal", "confidential"] | None = None
+
+    @property
+    def level(self) -> Sensitivity:
+        """The lowest class it holds for."""
+        return Sensitivity.parse(self.class_at_least or "public")
+
+
+class ReviewRule(Strict):
+    """Whose answers a person must approve before anybody gets them: the first whose conditions hold."""
+
+    name: Name
+    when: ReviewWhen = ReviewWhen()
+    because: str = Field(min_length=8)
+
+
 class PolicyConfig(Strict):
-    """Which class may go where, and the rules in order."""
+    """Which class may go where, the rules in order, and whose answers a person must see first."""
 
     locations: dict[str, frozenset[Location]] = Field(
         default={
@@ -339,6 +379,7 @@ class PolicyConfig(Strict):
     )
     overrides: bool = Field(True, description="clients may steer by model name, header and prefix")
     rules: tuple[Rule, ...] = Field(min_length=1)
+    review: tuple[ReviewRule, ...] = Field((), description="answers that are held until a reviewer approves")
 
     @field_validator("locations")
     @classmethod
@@ -446,6 +487,7 @@ class Config(Strict):
     limits: LimitsConfig = LimitsConfig()
     state: StateConfig = StateConfig()
     audit: AuditConfig = AuditConfig()
+    reviews: ReviewsConfig = ReviewsConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()
@@ -527,6 +569,17 @@ def _is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_foreign(host: str) -> bool:
+    """Whether everybody on the internet reaches the same machine by it, as far as the name alone can tell."""
+    name = host.rstrip(".").lower()
+    if any(name == provider or name.endswith(f".{provider}") for provider in PROVIDERS):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_global
     except ValueError:
         return False
 

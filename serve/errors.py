@@ -7,10 +7,13 @@ PointsmanError
 │   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415 · HeadersTooLarge 431
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
 │   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429
-│   └── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
+│   ├── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
+│   └── UnknownReview 404 · ReviewUndecided 409 · ReviewDecided 409 · ReviewRejected 403 · ReviewGone 410 ·
+│       TooManyReviews 429
 ├── NoLaneAvailable 503               nobody permitted can answer now
 ├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
 ├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
+├── ReviewsUnavailable 503 ── ReviewsFull   an answer that a person must see cannot be kept, so it is not given
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied
@@ -197,6 +200,84 @@ class KeysUnavailable(HttpError):
     def __init__(self) -> None:
         super().__init__("The keys cannot be read just now; the log says why")
         self.retry_after_s = 2
+
+
+class UnknownReview(ClientError):
+    """No such review, or not one of this key: the same words for both."""
+
+    status = 404
+    code = "review_not_found"
+
+
+class ReviewUndecided(ClientError):
+    """Nobody has approved the answer yet; asking again later may help."""
+
+    status = 409
+    code = "review_pending"
+
+    def __init__(self) -> None:
+        super().__init__("The answer waits for a reviewer")
+        self.retry_after_s = 5  # the SDKs try a 409 again
+
+
+class ReviewDecided(ClientError):
+    """Somebody else has approved or rejected it: a review is decided once."""
+
+    status = 409
+    code = "review_decided"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The review was {status} before")
+        self.headers = {"x-should-retry": "false"}
+
+
+class ReviewRejected(ClientError):
+    """A reviewer has rejected the answer: nobody gets it."""
+
+    status = 403
+    kind = "permission_error"
+    code = "review_rejected"
+
+
+class ReviewGone(ClientError):
+    """Nobody decided in time, or the answer was kept for its time and deleted."""
+
+    status = 410
+    code = "review_expired"
+
+
+class TooManyReviews(ClientError):
+    """As many answers of this key wait for a reviewer as may wait."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "too_many_reviews"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most:,} answers of this key wait for a reviewer already: no more may")
+        self.headers = {"x-should-retry": "false"}
+
+
+class ReviewsUnavailable(HttpError):
+    """The database of reviews cannot be used, so no held answer can be given."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "reviews_unavailable"
+
+    def __init__(self, message: str = "Reviews cannot be kept or read just now; the log says why") -> None:
+        super().__init__(message)
+        self.retry_after_s = 5
+
+
+class ReviewsFull(ReviewsUnavailable):
+    """As many answers wait for a reviewer as may wait."""
+
+    code = "reviews_full"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most:,} answers wait for a reviewer already: no more may")
+        self.retry_after_s = 60
 
 
 class NoLaneAvailable(HttpError):

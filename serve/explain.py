@@ -7,13 +7,14 @@ from serve.router import Decided
 
 def as_json(decided: Decided) -> dict[str, JsonValue]:
     """The decision and everything it rests on; never a value from the request."""
-    decision, signals = decided.decision, decided.signals
+    decision, signals, review = decided.decision, decided.signals, decided.decision.review
     return {
         "decision_id": decided.decision_id,
         "lane": decision.chain[0],
         "chain": list(decision.chain),
         "reason": decision.reason,
         "reasons": [{"code": r.code, "text": r.text} for r in decision.reasons],
+        "review": {"code": review.code, "text": review.text} if review else None,
         "excluded": [{"lane": e.lane, "code": e.code, "text": e.text} for e in decision.excluded],
         "permit": {"class": decision.permit.level.label, "locations": [*sorted(decision.permit.locations)]},
         "signals": {
@@ -54,6 +55,8 @@ def in_words(decided: Decided) -> str:
         f"Its data is {decision.permit.level.label}: it may be answered on {_places(decision.permit.locations)}."
         + _because(decided),
     ]
+    if decision.review is not None:
+        lines.append(f"A reviewer must approve the answer first: {decision.review.text}")
     lines += [f"Not {item.lane}: {item.text}." for item in decision.excluded]
     return "\n".join(dict.fromkeys(lines))
 

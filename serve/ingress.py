@@ -31,6 +31,9 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import ServiceTimes, SpilledDemand, TimedLane
 from serve.policy import LaneState
+from serve.reviews.desk import ReviewDesk
+from serve.reviews.journal import AuditJournal, Journal
+from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
@@ -44,17 +47,28 @@ UNREAD = frozenset({408, 413, 415, 431})
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def http_app(router: Router) -> FastAPI:
-    """The whole HTTP surface over one router."""
-    app = FastAPI(title="Pointsman", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
+    """The whole HTTP surface over one router. `journal` is told what becomes of reviews; None: log and audit are."""
+    desk = ReviewDesk(router.config, journal or AuditJournal(router.audit))
+    reviews = ReviewRoutes(desk, router.config.server, lambda: bool(router.config.policy.review))
+    app = FastAPI(
+        title="Pointsman",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=reviews.cleaning,
+    )
     app.router.redirect_slashes = False
-    edge = _Edge(router)
+    edge = _Edge(router, reviews)
     app.add_api_route("/v1/chat/completions", _guarded(edge.chat), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
+    for method, path, handler in reviews.routes():
+        app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
     app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
@@ -64,17 +78,21 @@ def http_app(router: Router) -> FastAPI:
 class _Edge:
     """The handlers."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    def __init__(self, router: Router, reviews: ReviewRoutes) -> None:
+        self._router, self._reviews = router, reviews
 
     async def chat(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
         decided = await self._router.decide(body, _wishes(request), _visit(request))
         try:
+            await self._reviews.require_room(decided)
             answer = await unless_gone(request, self._router.answer(decided))
+            headers = _headers(decided, answer)
+            if (why := decided.decision.review) is not None:
+                assert answer.whole is not None
+                return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
         except HttpError as error:
             return _error(error, {"x-pointsman-decision-id": decided.decision_id} | _reason(decided))
-        headers = _headers(decided, answer)
         if answer.whole is not None:
             whole = answer.whole.model_dump(mode="json", exclude_none=True, exclude=NOT_FOR_CLIENTS)
             return JSONResponse(whole, headers=headers)
@@ -188,7 +206,8 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /healthz, /readyz, /openapi.json"
+            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
+            "/openapi.json"
         )
     )
 

@@ -23,10 +23,21 @@ from serve.errors import (
     LanesFailed,
     NoLaneAvailable,
     RateLimited,
+    ReviewDecided,
+    ReviewGone,
+    ReviewRejected,
+    ReviewsFull,
+    ReviewsUnavailable,
+    ReviewUndecided,
+    TooManyReviews,
     Unauthorized,
     UnknownModel,
+    UnknownReview,
     UnsupportedMedia,
 )
+from serve.reviews.review import STATUSES
+from serve.reviews.routes import MOST_LISTED
+from serve.reviews.wire import ApprovalBody, RejectionBody, ReviewList, ReviewShown
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
 from serve.wire.openai_chat import ChatRequest
 
@@ -44,7 +55,19 @@ DECIDES = (
     *GUARDED,
 )
 DECIDES_OR_FAILS = (*DECIDES, NoLaneAvailable)
-ANSWERS = (*DECIDES, NoLaneAvailable, AuditUnavailable, LanesFailed, DeadlineExceeded)
+ANSWERS = (
+    *DECIDES,
+    NoLaneAvailable,
+    AuditUnavailable,
+    LanesFailed,
+    DeadlineExceeded,
+    TooManyReviews,
+    ReviewsUnavailable,
+    ReviewsFull,
+)
+LISTS = (InvalidRequest, *GUARDED, ReviewsUnavailable)
+LOOKS = (*LISTS, UnknownReview, ReviewUndecided, ReviewRejected, ReviewGone)
+SETTLES = (*LISTS, UnknownReview, ReviewDecided, ReviewGone, BodyTimeout, BodyTooLarge, UnsupportedMedia)
 
 
 class ErrorDetail(BaseModel):
@@ -143,6 +166,7 @@ class RouteAnswer(BaseModel):
     chain: list[str] = Field(min_length=1)
     reason: str
     reasons: list[RouteReason]
+    review: RouteReason | None = Field(description="why the answer would wait for a reviewer")
     excluded: list[RouteExclusion]
     permit: dict[str, JsonValue]
     signals: dict[str, JsonValue]
@@ -150,7 +174,20 @@ class RouteAnswer(BaseModel):
     explanation: str
 
 
-MODELS = (ChatRequest, ChatCompletion, ChatChunk, ErrorBody, ModelList, Health, Readiness, RouteAnswer)
+MODELS = (
+    ChatRequest,
+    ChatCompletion,
+    ChatChunk,
+    ErrorBody,
+    ModelList,
+    Health,
+    Readiness,
+    RouteAnswer,
+    ApprovalBody,
+    RejectionBody,
+    ReviewShown,
+    ReviewList,
+)
 
 
 def document() -> Schema:
@@ -171,6 +208,7 @@ def document() -> Schema:
             "/v1/models": {
                 "get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"), GUARDED)
             },
+            **_reviews(),
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -183,6 +221,58 @@ _ABOUT = (
     "forwarded. Callers show a key (`Authorization: Bearer` or `x-api-key`) unless `keys.mode` is open. "
     "Limits of size, depth and time are in docs/limits.md."
 )
+
+
+def _reviews() -> Schema:
+    """Answers that are held: who waits, and what becomes of them."""
+    name: Schema = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+    }
+    limit: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": 100}
+    one = _ok(ReviewShown, "The review")
+    both: Schema = {"anyOf": [_ref(ReviewShown), _ref(ChatCompletion)]}
+    either: Schema = {
+        "description": "The review; with `as=completion` the approved answer alone",
+        "content": {"application/json": {"schema": both}},
+    }
+
+    def settle(verb: str, body: type[BaseModel]) -> Schema:
+        return {
+            "operationId": f"{verb}_review",
+            "summary": f"Let a reviewer {verb} an answer that waits",
+            "parameters": [name],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
+            "responses": one | _errors(SETTLES),
+        }
+
+    page: Schema = {
+        "description": "The page; it holds no data, and asks for what it shows with its reader's key",
+        "content": {"text/html": {"schema": {"type": "string"}}},
+    }
+    return {
+        "/reviews": {"get": _get("reviews_page", "A page for reviewers", {"200": page})},
+        "/v1/reviews": {
+            "get": _get("reviews", "Reviews, oldest first, without content", _ok(ReviewList, "Some"), LISTS)
+            | {"parameters": [_query("status", _enum(*STATUSES)), _query("limit", limit)]}
+        },
+        "/v1/reviews/{id}": {
+            "get": _get("review", "One review, and its answer once approved", {"200": either}, LOOKS)
+            | {"parameters": [name, _query("as", _enum("review", "completion"))]}
+        },
+        "/v1/reviews/{id}/approve": {"post": settle("approve", ApprovalBody)},
+        "/v1/reviews/{id}/reject": {"post": settle("reject", RejectionBody)},
+    }
+
+
+def _enum(*values: JsonValue) -> Schema:
+    return {"type": "string", "enum": [*values], "default": values[0]}
+
+
+def _query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError], ...]) -> Schema:
@@ -226,7 +316,13 @@ def _chat() -> Schema:
     event: Schema = {"type": "object", "required": ["data"], "properties": {"data": data}}
     whole: Schema = {"schema": _ref(ChatCompletion)}
     content: Schema = {"application/json": whole, "text/event-stream": {"itemSchema": event}}
-    return {"200": {"description": "The answer; a stream where `stream` is true", "content": content}}
+    held = _ok(ReviewShown, "The answer waits for a reviewer; `Location` says where, also for a stream")[
+        "200"
+    ]
+    return {
+        "200": {"description": "The answer; a stream where `stream` is true", "content": content},
+        "202": held,
+    }
 
 
 def _ready() -> Schema:

@@ -52,6 +52,7 @@ class Decision:
     excluded: tuple[Exclusion, ...]
     policy_version: str
     spilled_from: str | None = None  # the lane that would have been first, were it not full or down
+    review: Reason | None = None  # why a person must approve the answer before anybody gets it
 
     @property
     def reason(self) -> str:
@@ -78,16 +79,22 @@ def decide(
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
     reasons = tuple(_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals))
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
+    review = _review(level, signals, view, config)
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
+
+
+def fallbacks(rule: Rule, level: Sensitivity, config: Config) -> tuple[str, ...]:
+    """Lanes that may answer data of this class under this rule, in order, whether they are on or off."""
+    permitted = config.policy.permits(level)
+    return tuple(name for name in _order(rule, Wish(), config) if config.lane(name).location in permitted)
 
 
 def scout_matters(
     signals: Signals, view: RequestView, wish: Wish, states: Mapping[str, LaneState], config: Config
 ) -> bool:
-    """Whether another opinion on difficulty or task could still change the first lane."""
-    opinions = _opinions(signals, view, config)
-    firsts = {decide(opinion, view, wish, states, config).chain[0] for opinion in opinions}
-    return len(firsts) > 1
+    """Whether another opinion on difficulty or task could still change the first lane, or who must approve."""
+    opinions = (decide(one, view, wish, states, config) for one in _opinions(signals, view, config))
+    return len({(made.chain[0], made.review) for made in opinions}) > 1
 
 
 _CLASSES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -95,7 +102,8 @@ _CLASSES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 def _opinions(signals: Signals, view: RequestView, config: Config) -> Iterator[Signals]:
     """Every judgement that some rule could tell apart from another."""
-    rules = [rule.when for rule in config.policy.rules]
+    rules: list[When] = [rule.when for rule in config.policy.rules]
+    rules += [rule.when for rule in config.policy.review]
     asked = any(when.difficulty or when.confidence_at_least is not None for when in rules)
     limits = {when.confidence_at_least for when in rules if when.confidence_at_least is not None}
     tasks: set[TaskType] = {name for when in rules for name in when.task or ()}
@@ -124,6 +132,13 @@ def _holds(when: When, signals: Signals, view: RequestView) -> bool:
         when.structured is None or view.structured is when.structured,
     )
     return all(checks)
+
+
+def _review(level: Sensitivity, signals: Signals, view: RequestView, config: Config) -> Reason | None:
+    for rule in config.policy.review:
+        if level >= rule.when.level and _holds(rule.when, signals, view):
+            return Reason(rule.name, rule.because)
+    return None
 
 
 def _order(rule: Rule, wish: Wish, config: Config) -> list[str]:
@@ -165,13 +180,14 @@ def _exclusions(
             # Its server would open the address, from inside the network, for a stranger.
             yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
         elif not lane.enabled or states[lane.name] is LaneState.OFF:
-            yield Exclusion(lane.name, "off", _off(lane))
+            yield Exclusion(lane.name, "off", off_because(lane) or "switched off")
 
 
-def _off(lane: Lane) -> str:
+def off_because(lane: Lane) -> str | None:
+    """Why the configuration keeps the lane from answering anybody, None when it does not."""
     if not lane.enabled:
         return SWITCHED_OFF
-    return (None if lane.kind == "engine" else lane.off_because) or "switched off"
+    return None if lane.kind == "engine" else lane.off_because
 
 
 def _nobody(

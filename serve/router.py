@@ -117,9 +117,12 @@ class Router:
         edition = decided.edition
         deadline = asyncio.get_running_loop().time() + edition.config.dispatch.deadline_s
         context, visit = decided.signals.context, decided.visit
+        request = decided.request
+        if decided.decision.review is not None:  # what is held comes in one piece
+            request = request.model_copy(update={"stream": None, "stream_options": None})
         job = Job(
-            decided.request,
-            body_of(decided.request),
+            request,
+            body_of(request),
             decided.decision,
             decided.decision_id,
             deadline,
@@ -148,6 +151,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "key_name": decided.visit.key.name,
         "lane": answer.lane if answer else None,
         "reason": decision.reason,
+        "review": decision.review.code if decision.review else None,
         "error": error.code if error else None,
         "attempts": [[lane, outcome, round(seconds, 3)] for lane, outcome, seconds in tried],
         "class": decision.permit.level.label,

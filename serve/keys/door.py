@@ -1,6 +1,6 @@
 """The door in front of every route: who calls, and may they? Default-deny: a new route is behind it at once.
 
-Knows keys, limits and headers. Knows no route but the two that are open, and reads no body.
+Knows keys, limits and headers. Knows no route but those that are open, and reads no body.
 """
 
 import ipaddress
@@ -16,7 +16,8 @@ from serve.keys.keyring import Keyring
 from serve.keys.limiter import Limiter, Visit
 from serve.keys.rights import ANONYMOUS, Key
 
-UNGUARDED = frozenset({"/healthz", "/readyz"})
+# Two for probes, and a page that holds no data: what it shows it asks for, with the key of its reader.
+UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews"})
 MODE_HEADER = "x-pointsman-keys"
 _LONGEST = 300  # bytes of a header that is read here
 
@@ -63,7 +64,7 @@ class Door:
             return await self._keyring.find(presented(scope))
         # A page on the web can make its own name point at this machine (DNS rebinding). What it posts then carries
         # that name, and an Origin, which no program sends that is not a browser.
-        rebound = not all(_is_loopback(host) for host in _values(scope, b"host"))
+        rebound = not all(is_loopback(host) for host in _values(scope, b"host"))
         if rebound and _values(scope, b"origin"):
             raise KeyForbids("In open mode a web page may only call a loopback address by its own name")
         return ANONYMOUS
@@ -110,7 +111,8 @@ def _path(scope: Scope) -> str:
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the value of a Host header names this machine by an address or name of its own."""
     name = host.rpartition(":")[0] if host.count(":") == 1 or "]:" in host else host
     if name.lower() == "localhost":
         return True

@@ -404,7 +404,7 @@ DOORS = [
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_side_door_is_404(running: Scene, door: str, method: str) -> None:
-    """Nothing but the six paths of the document answers; no lane hears of the attempt."""
+    """Nothing but the paths of the document answers; no lane hears of the attempt."""
     raw = body()
     head = f"{method} {door} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
     with connect(running.url) as sock:

@@ -8,7 +8,7 @@ import pytest
 
 from serve.config import Config
 from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
-from serve.policy import Decision, LaneState, decide
+from serve.policy import Decision, LaneState, decide, scout_matters
 from serve.request import Capability, RequestView
 from serve.signals.readings import (
     ConstraintReading,
@@ -289,3 +289,66 @@ def test_when_the_only_able_lane_is_off_trying_again_will_not_help(needs: set[st
     states = ready(settings, tools=LaneState.OFF)
     with pytest.raises(NoLaneAble, match="switched off"):
         decide(signals(), view(needs=needs), Wish(), states, settings)
+
+
+# Whose answers a person must see first.
+
+
+def review(name: str, **when: Any) -> dict[str, Any]:
+    return {"name": name, "when": when, "because": BECAUSE}
+
+
+@pytest.mark.parametrize(
+    ("when", "level", "more", "held"),
+    [
+        pytest.param({}, Sensitivity.PUBLIC, {}, True, id="everything"),
+        pytest.param({"class_at_least": "internal"}, Sensitivity.PUBLIC, {}, False, id="below-the-class"),
+        pytest.param({"class_at_least": "internal"}, Sensitivity.INTERNAL, {}, True, id="of-the-class"),
+        pytest.param({"class_at_least": "internal"}, Sensitivity.CONFIDENTIAL, {}, True, id="above-it"),
+        pytest.param(
+            {"class_at_least": "internal", "task": ["analysis"]},
+            Sensitivity.CONFIDENTIAL,
+            {},
+            False,
+            id="another-task",
+        ),
+        pytest.param(
+            {"task": ["analysis"]},
+            Sensitivity.PUBLIC,
+            {"task": TaskReading("analysis", 1)},
+            True,
+            id="the-task",
+        ),
+    ],
+)
+def test_a_review_is_demanded_exactly_when_its_conditions_hold(
+    when: dict[str, Any], level: Sensitivity, more: dict[str, Any], held: bool
+) -> None:
+    settings = config(review=[review("seen", **when)])
+    made = decide(signals(level, **more), view(), Wish(), ready(settings), settings)
+    assert (made.review is not None) is held
+
+
+def test_the_first_review_that_holds_says_why() -> None:
+    settings = config(review=[review("first", tools=True), review("second"), review("third")])
+    made = a_decision(settings)
+    assert made.review is not None
+    assert (made.review.code, made.review.text) == ("second", BECAUSE)
+
+
+def test_a_class_that_was_asked_for_is_held_like_one_that_was_found() -> None:
+    settings = config(review=[review("seen", class_at_least="confidential")])
+    assert a_decision(settings).review is None
+    assert a_decision(settings, Wish(at_least=Sensitivity.CONFIDENTIAL)).review is not None
+
+
+def test_no_wish_and_no_full_lane_takes_a_review_away() -> None:
+    settings = config(review=[review("seen")])
+    for wish in (Wish(pin="world"), Wish(prefer="cloud"), Wish(lanes=frozenset({"here"}))):
+        assert a_decision(settings, wish, {"here": LaneState.FULL}).review is not None
+
+
+def test_another_opinion_matters_where_only_the_review_depends_on_it() -> None:
+    asked = config(review=[review("seen", difficulty=["complex"])])
+    for settings, matters in ((asked, True), (config(review=[review("seen")]), False)):
+        assert scout_matters(signals(), view(), Wish(), ready(settings), settings) is matters

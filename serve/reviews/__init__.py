@@ -1,0 +1,1 @@
+"""Reviews: answers that a person must see before anybody gets them."""
