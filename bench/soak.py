@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     started_at, began = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     measured = commit()  # of what runs: the tree may move on meanwhile
     with _ingress() as (process, url, keys):
-        run = asyncio.run(_Asking(url, keys, options.requests, options.workers).run(process))
+        run = asyncio.run(_Asking(url, keys, options).run(process))
     result = report.origin(
         ["python", "-m", "bench.soak", *arguments], started_at, time.perf_counter() - began
     )
@@ -174,9 +174,9 @@ def _keys(path: Path) -> list[str]:
 class _Asking:
     """Workers that ask one after another over connections that stay open, with as little work as can be."""
 
-    def __init__(self, url: str, keys: list[str], requests: int, workers: int) -> None:
+    def __init__(self, url: str, keys: list[str], options: argparse.Namespace) -> None:
         self._port, self._keys = int(url.rpartition(":")[2]), keys
-        self._requests, self._workers = requests, workers
+        self._requests, self._workers, self._rate = options.requests, options.workers, options.rate
         self._serial, self._run, self._began = 0, Run(), time.monotonic()
 
     async def run(self, process: "subprocess.Popen[str]") -> Run:
@@ -196,6 +196,7 @@ class _Asking:
         while self._serial < self._requests:
             self._serial += 1
             serial, kind = self._serial, kind_of(self._serial)
+            await asyncio.sleep(self._began + serial / self._rate - time.monotonic())
             try:
                 peer = peer or await asyncio.open_connection("127.0.0.1", self._port)
                 status = await self._ask(serial, kind, *peer)
@@ -296,6 +297,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=about)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument(
+        "--rate", type=float, default=150, help="requests a second at most: limits remember a minute"
+    )
     parser.add_argument("--out", type=Path, help="write everything to this JSON file too")
     parser.add_argument("--plot", type=Path, help="draw it into this SVG or PNG file")
     return parser.parse_args(arguments)
