@@ -115,9 +115,11 @@ class Dispatcher:
         settings = self._settings
         if not self._elsewhere(walk, name):
             return self._last_wait(walk) - now()
+        in_queue_s = settings.queue_wait_s if walk.job.request.stream else settings.queue_wait_unary_s
         if on_trial or self._load.absent(name):
             return settings.down_wait_s
-        return settings.queue_wait_s if walk.job.request.stream else settings.queue_wait_unary_s
+        # Where a slot should be free nobody waits in a queue: a call that is taken late is one to a cold process.
+        return max(in_queue_s, settings.down_wait_s) if self._load.has_room(name) else in_queue_s
 
     def _elsewhere(self, walk: Walk, name: str) -> bool:
         """Whether a lane is left that does not wait in the same queue."""

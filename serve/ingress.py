@@ -26,10 +26,9 @@ from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
 from serve.keys.door import Door
 from serve.keys.limiter import Visit
-from serve.lanes.base import LanePort
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
-from serve.lanes.spilled import ServiceTimes, SpilledDemand, TimedLane
+from serve.lanes.spilled import SpilledDemand
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -271,15 +270,14 @@ class RouterIngress:
     ) -> None:
         logging.getLogger("pointsman").setLevel(logging.INFO)
         scaled = {name: engine.autoscaling for name, engine in config.engines.items() if engine.autoscaling}
-        times = ServiceTimes({name: bounds.service_s for name, bounds in scaled.items()})
-        lanes = {lane.name: _lane(lane, _handle_of(lane, engines, cloud), times) for lane in config.lanes}
+        lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
         self._router = Router(config, judges, lanes, self._load, open_audit(config))
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()
         self._watch = loop.create_task(_watch(config, self._load, cloud))
-        self._tell = loop.create_task(_tell(self._load, SpilledDemand(windows_s, times)))
+        self._tell = loop.create_task(_tell(self._load, SpilledDemand(windows_s, self._load.service_s)))
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return http_app(self._router)
@@ -287,12 +285,6 @@ class RouterIngress:
     async def reconfigure(self, user_config: JsonValue) -> None:
         """Serve's hook for a changed `user_config`: the next request follows it, running ones do not notice."""
         self._router.reconfigure(user_config)
-
-
-def _lane(lane: EngineLane | HttpLane, handle: DeploymentHandle[Any], times: ServiceTimes) -> LanePort:
-    if isinstance(lane, EngineLane) and lane.engine in times.mean_s:
-        return TimedLane(HandleLane(handle), lane.engine, times)
-    return HandleLane(handle)
 
 
 def _handle_of(

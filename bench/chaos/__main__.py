@@ -24,7 +24,7 @@ from bench.chaos import engine, figures, show
 from bench.chaos.faults import FAULTS
 from bench.chaos.figures import Row
 from bench.chaos.rig import Rig
-from bench.chaos.scene import Fault, Unfair, play
+from bench.chaos.scene import Fault, Unfair, play, warm_up
 from bench.chaos.soak import Soak, soak
 from bench.child import StartFailed
 
@@ -99,6 +99,8 @@ class _Suite:
         return not self.options.only or name in self.options.only
 
     def _core(self, left: list[Fault], rig: Rig) -> None:
+        with self.out.status("warming up"):
+            asyncio.run(warm_up(rig))
         while left:
             fault = left.pop(0)
             if reason := _left_out(fault, rig):

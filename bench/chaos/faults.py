@@ -199,9 +199,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "proxy-killed",
         "R4",
-        "SIGKILL the actor that keeps HAProxy, and HAProxy with it",
+        "SIGKILL the actor that keeps HAProxy",
         _kill("HAProxy's keeper"),
-        invisible=False,
-        outage_s=20,
     ),
 )

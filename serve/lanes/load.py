@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from serve.config import Config, DispatchConfig, EngineLane, Lane
 from serve.errors import LaneError
 from serve.lanes.health import Health
-from serve.lanes.place import Call, Place
+from serve.lanes.place import UNMEASURED_S, Call, Place
 from serve.policy import LaneState
 from serve.retries import Blame, rule
 from serve.window import Window
@@ -187,6 +187,11 @@ class LaneLoad:
             if isinstance(lane, EngineLane):
                 total[lane.engine] += self._seen[lane.name].spilled
         return total
+
+    def service_s(self, engine: str) -> float:
+        """Mean seconds that one answer takes a slot of an engine; as configured until one was measured."""
+        lanes = (lane for lane in self.config.lanes if isinstance(lane, EngineLane) and lane.engine == engine)
+        return next((self._seen[lane.name].place.service_s for lane in lanes), UNMEASURED_S)
 
     # What others report.
 

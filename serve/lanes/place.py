@@ -13,7 +13,7 @@ WEIGHT = 0.2
 """Of the newest answer in the moving average of service times."""
 
 UNMEASURED_S = 1.0
-"""Seconds one answer takes, until the first has been measured."""
+"""Seconds one answer takes, until the first has been measured or where nothing is configured."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,8 @@ class Call:
 class Place:
     """`slots` calls run at a time on each replica, `queue` more wait; all by this router's own count.
 
-    share  this router's part of the slots: the other routers fill the rest
+    share      this router's part of the slots: the other routers fill the rest
+    service_s  mean seconds that an answer takes a slot, recent ones weigh most; as configured until `measured`
     """
 
     slots: int
@@ -44,7 +45,8 @@ class Place:
     absent: bool = False
     note: str = ""
     in_flight: int = 0
-    service_s: float | None = None
+    service_s: float = UNMEASURED_S
+    measured: bool = False
     overflows_until: float = 0.0
 
     @classmethod
@@ -54,11 +56,12 @@ class Place:
         if not isinstance(lane, EngineLane):
             return cls(lane.max_in_flight, 0, 1, overflow, clock)
         engine = config.engines[lane.engine]
-        replicas = max(1, engine.autoscaling.min_replicas) if engine.autoscaling else 1
         share = 1 / config.server.router_replicas
-        return cls(
-            engine.max_ongoing_requests, engine.max_queued_requests, share, overflow, clock, replicas=replicas
-        )
+        place = cls(engine.max_ongoing_requests, engine.max_queued_requests, share, overflow, clock)
+        if engine.autoscaling is not None:
+            place.replicas = max(1, engine.autoscaling.min_replicas)
+            place.service_s = engine.autoscaling.service_s
+        return place
 
     @property
     def brimful(self) -> bool:
@@ -69,8 +72,7 @@ class Place:
     def predicted_wait_s(self) -> float:
         """Seconds until one more call would be taken: nothing while a slot is free."""
         ahead = self.in_flight + 1 - self._own_slots
-        service_s = UNMEASURED_S if self.service_s is None else self.service_s
-        return max(0.0, ahead * service_s / self._own_slots)
+        return max(0.0, ahead * self.service_s / self._own_slots)
 
     @property
     def has_room(self) -> bool:
@@ -116,5 +118,6 @@ class Place:
         self.replicas = max(1, replicas)
 
     def _measure(self, seconds: float) -> None:
-        old = seconds if self.service_s is None else self.service_s
-        self.service_s = old + WEIGHT * (seconds - old)
+        weight = WEIGHT if self.measured else 1.0
+        self.service_s += weight * (seconds - self.service_s)
+        self.measured = True

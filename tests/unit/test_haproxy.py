@@ -1,12 +1,17 @@
 """The command that Serve starts as HAProxy."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import jinja2
+import psutil
 import pytest
 import yaml
 
@@ -126,3 +131,81 @@ def test_on_a_cluster_it_is_the_one_of_the_image() -> None:
     manifest = (ROOT / "k8s" / "rayservice.yaml").read_text()
     assert yaml.safe_load(manifest)
     assert f"/opt/pointsman/.venv/bin/{haproxy.NAME}" in manifest
+
+
+RAYLET = """
+import subprocess, sys
+keeper = [sys.executable, "-c", "import signal, subprocess, sys; subprocess.Popen(sys.argv[1:]); signal.pause()"]
+for line in sys.stdin:
+    print(subprocess.Popen([*keeper, *sys.argv[1:]], process_group=0).pid, flush=True)
+"""
+TARGETS = """\
+defaults
+    mode http
+    timeout client 30s
+    timeout server 30s
+    timeout connect 30s
+frontend f
+    bind 127.0.0.1:{port}
+    use_backend app if TRUE
+backend app
+    http-request return status 200
+"""
+NO_TARGETS = TARGETS.partition("    use_backend")[0] + "    http-request return status 503\n"
+
+
+def test_it_outlives_its_keeper_serves_on_and_ends_with_the_raylet(tmp_path: Path) -> None:
+    """Row R4: a keeper dies with its process group; the next one's HAProxy takes over; none is left behind."""
+    (port,) = free_ports(1)
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(TARGETS.format(port=port))
+    command = [sys.executable, "-m", "serve.haproxy", "-db", "-f", str(file)]
+    with subprocess.Popen(
+        [sys.executable, "-c", RAYLET, *command],
+        cwd=ROOT,
+        env=environment(proxy="haproxy"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as raylet:
+        try:
+            first = keeper(raylet)
+            wait_for(lambda: status(port) == 200, "the first HAProxy")
+            (old,) = proxies(file)
+            os.killpg(first, signal.SIGKILL)
+            assert status(port) == 200, "nobody listens without the keeper"
+            file.write_text(NO_TARGETS.format(port=port))  # what a fresh keeper knows
+            keeper(raylet)
+            wait_for(lambda: proxies(file) not in ([old], []) and old not in proxies(file), "the second one")
+            assert status(port) == 200
+        finally:
+            raylet.kill()
+        wait_for(lambda: not proxies(file), "HAProxy to end with the raylet")
+
+
+def keeper(raylet: "subprocess.Popen[str]") -> int:
+    """The pid of a fresh keeper, which starts HAProxy."""
+    assert raylet.stdin is not None
+    assert raylet.stdout is not None
+    print(file=raylet.stdin, flush=True)
+    return int(raylet.stdout.readline())
+
+
+def proxies(file: Path) -> list[int]:
+    """HAProxies with this file, not the interpreters that become one."""
+    found = psutil.process_iter(["name", "cmdline"])
+    return [p.pid for p in found if p.info["name"] == "haproxy" and str(file) in (p.info["cmdline"] or [])]
+
+
+def status(port: int) -> int:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10).status_code
+    except httpx2.HTTPError:
+        return 0
+
+
+def wait_for(true: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.05)

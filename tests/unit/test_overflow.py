@@ -1,13 +1,14 @@
 """Overflow: when a request goes past an engine, when it comes back, and what is counted."""
 
-from contextlib import ExitStack
+import json
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from serve.config import Config
 from serve.dispatch import Dispatcher
-from serve.errors import LaneMisconfigured
+from serve.errors import LaneError, LaneMisconfigured, LaneUnavailable
 from serve.lanes.load import LaneLoad
 from serve.policy import LaneState, decide
 from serve.signals.readings import Sensitivity, SensitivityReading
@@ -101,6 +102,29 @@ def test_confidential_requests_stay_whatever_the_wait() -> None:
     busy = Busy(setting(), service_s=1000)
     busy.start(8)
     assert busy.chain(Sensitivity.CONFIDENTIAL) == ("general", "tools")
+
+
+def test_the_first_answer_replaces_the_configured_time_and_later_ones_weigh_in() -> None:
+    scaled = json.loads(setting().canonical)
+    scaled["engines"]["small"]["autoscaling"] = {"service_s": 10, "target_ongoing_requests": 2}
+    load = LaneLoad(Config.model_validate(scaled), clock := Clock())
+    assert load.service_s("small") == 10
+    for seconds in (1.0, 2.0):
+        with load.call("general") as call:
+            clock.now += 100  # in the queue
+            call.take()
+            clock.now += seconds
+    assert load.service_s("small") == pytest.approx(1.0 + 0.2 * (2.0 - 1.0))
+
+
+def test_a_call_that_nobody_took_or_that_broke_is_no_short_answer() -> None:
+    busy = Busy(setting(), service_s=5)
+    with busy.load.call("general"):
+        pass
+    with suppress(LaneError), busy.load.call("tools") as call:
+        call.take()
+        raise LaneUnavailable("tools", "it broke")
+    assert busy.load.service_s("small") == 5
 
 
 def test_what_spills_is_counted_per_engine_and_only_rises() -> None:
