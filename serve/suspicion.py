@@ -1,13 +1,13 @@
 """How much of a growing text is certainly prose: where a tool call could begin, the rest must wait.
 
-Follows the places where `repair.calls_in_text` looks: tags, fences, JSON. Does not judge calls.
+Follows the places where `spoken.calls_in_text` looks: tags, fences, JSON. Does not judge calls.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve import repair
+from serve import repair, spoken
 from serve.wire.openai_chat import FunctionSpec
 
 _OPENER = re.compile(r"```|`{1,2}\Z|[<{\[]")
@@ -118,7 +118,7 @@ class Suspicion:
             return None
         self._value = None
         # What stands before it is prose that the reader has had.
-        self._found = bool(repair.calls_in_text(text[at:end], self._specs))
+        self._found = bool(spoken.calls_in_text(text[at:end], self._specs))
         return None if self._found else end
 
     def _plausible(self, bracket: str, following: str) -> bool:
