@@ -63,7 +63,7 @@ class _Bending:
         self._trials -= 1
         if not isinstance(option, dict) or self._trials < 0:
             return False
-        shared = {name: self._root[name] for name in ("$defs", "definitions") if name in self._root}
+        shared: Schema = {name: self._root[name] for name in ("$defs", "definitions") if name in self._root}
         try:
             return schemas.compiled(shared | option).is_valid(value)
         except ValueError:
@@ -129,11 +129,11 @@ def _letters(word: str | int | float) -> str:
 
 def _unwrapped(value: dict[str, JsonValue], properties: Schema) -> dict[str, JsonValue]:
     """{"arguments": {...}} where the arguments themselves were meant."""
-    [key, *others] = value or [""]
-    inner = value.get(key)
-    if others or key in properties or key not in _WRAPPERS or not isinstance(inner, dict):
+    key = next((key for key in _WRAPPERS if key in value and key not in properties), None)
+    inner = value[key] if key else None
+    if not isinstance(inner, dict) or not set(inner) <= set(properties) - set(value):
         return value
-    return inner if set(inner) <= set(properties) else value
+    return inner | {name: item for name, item in value.items() if name != key}
 
 
 def _renamed(value: dict[str, JsonValue], properties: Schema) -> dict[str, JsonValue]:

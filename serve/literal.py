@@ -3,7 +3,9 @@
 A tolerant reader in one pass: unclosed brackets are closed, bare words are text. It reads; it evaluates nothing.
 """
 
+import json
 import re
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -13,6 +15,14 @@ _NUMBER = re.compile(r"[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][-+]
 _NAMED = re.compile(r"""(["']?)([A-Za-z_$][\w$-]{0,127})\1\s{0,20}(?:=(?!=)|:(?!:))""")
 _MARK = re.compile(r"""[,()\[\]{}"'\n]""")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
+# A line of code that gives a name to something: `x = `, `const x = `, `String x = `.
+_ASSIGNED = re.compile(
+    r"^[ \t]{0,16}(?:[A-Za-z_<>\[\], ]{1,40} )??([A-Za-z_]\w{0,63})[ \t]{0,4}=[ \t]{0,4}(?!=)", re.MULTILINE
+)
+_END_OF_LINE = re.compile(r"[ \t]{0,8};?[ \t]{0,8}(?:#|//|\n|\Z)")
+MOST_ASSIGNED = 2_000
+MOST_NAMES = 64
+_NESTED = re.compile(r"[A-Za-z_][\w.]{0,127}\(")
 _WORDS: dict[str, JsonValue] = {
     "true": True, "True": True, "false": False, "False": False, "null": None, "None": None, "undefined": None,
 }  # fmt: skip
@@ -66,6 +76,8 @@ class Reader:
                 named[last] = self.value(1)
                 continue
             self.at += 2 * self.text.startswith("**", self.at)
+            if (unnamed or named) and _NESTED.match(self.text, self.at):
+                return unnamed, named  # the next call begins, so this one ended
             item = self.value(1)
             before = named.get(last) if last else None
             if last and isinstance(item, Bare) and isinstance(before, Bare):
@@ -177,7 +189,27 @@ def literal(text: str) -> JsonValue:
     value = reader.value()
     if reader.at < len(reader.text):
         raise Unreadable
-    return value
+    return plain(value)
+
+
+def plain(value: JsonValue) -> JsonValue:
+    """The value as JSON has it, without what only this reader knows of it."""
+    made: JsonValue = json.loads(json.dumps(value))
+    return made
+
+
+def assigned(text: str) -> dict[str, JsonValue]:
+    """What a piece of code gives names to, once each, where it is a value and not an expression."""
+    found: dict[str, JsonValue] = {}
+    for place in islice(_ASSIGNED.finditer(text), MOST_NAMES):
+        reader = Reader(text[place.end() : place.end() + MOST_ASSIGNED])
+        try:
+            value = reader.value()
+        except Unreadable:
+            continue
+        if not isinstance(value, Bare) and _END_OF_LINE.match(reader.text, reader.at):
+            found[place[1]] = value
+    return found
 
 
 def _number(text: str) -> JsonValue:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from serve import repair
-from serve.literal import Bare, Reader, Unreadable
+from serve.literal import Bare, Reader, Unreadable, assigned
 from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
 
 # Longer than the calls of one answer; what is longer is read as JSON or not at all.
@@ -172,7 +172,8 @@ def _chosen(text: str, calls: list[Spoken], demanded: bool) -> Pairs:
 def _together(text: str, calls: list[Spoken]) -> Iterator[Spoken]:
     before = None
     for call in calls:
-        if before is not None and not _is_markup(text[before.end : call.start]):
+        labelled = call.plain and text[before.end if before else 0 : call.start].rstrip().endswith(">")
+        if before is not None and not labelled and not _is_markup(text[before.end : call.start]):
             return
         yield call
         before = call
@@ -190,11 +191,12 @@ def _is_markup(text: str) -> bool:
 def _spoken(text: str, offered: Offered) -> Iterator[Spoken]:
     """Every call that can be read, in order. Each character is read a bounded number of times."""
     at, budget, count = 0, 6 * len(text) + 2_000, 0
+    variables = assigned(text) if "=" in text else {}
     while budget > 0 and count < MOST_CALLS and (opener := _OPENERS.search(text, at)) is not None:
         at = opener.end()
         reader = Reader(text, opener.start())
         try:
-            found = _read(reader, opener.start(), offered)
+            found = _read(reader, opener.start(), offered, variables)
         except Unreadable:
             found = []
         budget -= max(0, reader.at - opener.start())
@@ -205,7 +207,7 @@ def _spoken(text: str, offered: Offered) -> Iterator[Spoken]:
             at = max(at, reader.at)
 
 
-def _read(reader: Reader, opener: int, offered: Offered) -> list[Spoken]:
+def _read(reader: Reader, opener: int, offered: Offered, variables: Mapping[str, JsonValue]) -> list[Spoken]:
     """The calls that an opening bracket begins. Raises Unreadable."""
     text = reader.text
     if text[opener] == "(":
@@ -214,8 +216,10 @@ def _read(reader: Reader, opener: int, offered: Offered) -> list[Spoken]:
             return []
         reader.at = opener + 1
         unnamed, named = reader.arguments()
-        arguments = _assigned(unnamed, named, name, offered)
-        return [Spoken(name, arguments, start, reader.at, False)]
+        unnamed = [_meant(item, variables) for item in unnamed]
+        named = {key: _meant(item, variables) for key, item in named.items()}
+        each = _each(unnamed, named, name, offered)
+        return [Spoken(name, arguments, start, reader.at, False) for arguments in each]
     value = reader.value()
     if pairs := pairs_of(value, offered):
         plain = text[opener] == "{" or text[opener + 1 : opener + 40].lstrip().startswith("{")
@@ -227,30 +231,40 @@ def _read(reader: Reader, opener: int, offered: Offered) -> list[Spoken]:
     return []
 
 
+def _meant(item: JsonValue, variables: Mapping[str, JsonValue]) -> JsonValue:
+    """The value that a name without quotes was given before."""
+    return variables.get(item, item) if isinstance(item, Bare) else item
+
+
 def _name_before(text: str, at: int, offered: Offered, *, code: bool) -> tuple[str | None, int]:
     """The offered tool whose name ends before `at`, but for the markup of templates, and where it starts."""
     back = text[max(0, at - _BACK) : at].rstrip()
-    if not code:
-        back = _MARKUP.sub(lambda found: " " * len(found[0]), back).rstrip(" \n\t:>\"'`|")
+    if not code:  # the places stay the same
+        back = _MARKUP.sub(lambda found: " " * len(found[0]), back)
+    back = back.rstrip("'\"])" if code else " \n\t:>\"'`|")
     found = _LAST_NAME.search(back)
     if found is None:
         return None, at
     return offered.known(found[0]), max(0, at - _BACK) + found.start()
 
 
-def _assigned(
+def _each(
     unnamed: list[JsonValue], named: dict[str, JsonValue], name: str, offered: Offered
-) -> dict[str, JsonValue]:
-    """Arguments without names belong to the schema's, in order. Raises Unreadable when they cannot."""
+) -> list[dict[str, JsonValue]]:
+    """The arguments of the call, or of each of several that were put into one. Raises Unreadable.
+
+    An object is all of them; values without names belong to the schema's, in order.
+    """
     names = offered.names(name)
-    if len(unnamed) == 1 and not named and isinstance(whole := unnamed[0], dict) and _lists(whole, names):
+    whole = [item for item in unnamed if isinstance(item, dict) and _lists(item, names)]
+    if whole and len(whole) == len(unnamed) and not named:
         return whole
     if len(unnamed) > len(names) or any(isinstance(item, Bare) for item in unnamed):
         raise Unreadable
     given = dict(zip(names, unnamed, strict=False))
     if set(given) & set(named) or not (given or named or not offered.demands(name)):
         raise Unreadable
-    return given | named
+    return [given | named]
 
 
 def _lists(value: dict[str, JsonValue], names: list[str]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 from pydantic import JsonValue
 
 from bench.quality.tool_cases import Call, Gold
@@ -33,7 +33,7 @@ def right(calls: Sequence[Call], gold: Gold) -> bool:
 
 def violates(calls: Sequence[Call], tools: Mapping[str, dict[str, JsonValue]]) -> bool:
     """A call names no offered tool, or its arguments break the tool's schema, by another validator than ours."""
-    return any(name not in tools or not _validator(_text(tools[name])).is_valid(args) for name, args in calls)
+    return any(name not in tools or not _fits_schema(tools[name], args) for name, args in calls)
 
 
 def plainly_read(text: str) -> list[Call] | None:
@@ -48,6 +48,10 @@ def plainly_read(text: str) -> list[Call] | None:
         except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     return None
+
+
+def _fits_schema(schema: Mapping[str, JsonValue], arguments: Mapping[str, JsonValue]) -> bool:
+    return bool(_validator(json.dumps(schema, sort_keys=True)).is_valid(arguments))
 
 
 def _fits(arguments: Mapping[str, Any], allowed: Mapping[str, Any]) -> bool:
@@ -82,13 +86,9 @@ def _validator(schema: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads(schema))
 
 
-def _text(schema: Mapping[str, JsonValue]) -> str:
-    return json.dumps(schema, sort_keys=True)
-
-
 def _python(text: str) -> list[Call]:
-    body = text.strip().strip("`\n ;").removeprefix("[").removesuffix("]")
-    tree = ast.parse(f"[{body}]", mode="eval").body
+    body = text.strip().strip("`\n ;").removeprefix("[").removesuffix("]").strip("'\" ")
+    tree = ast.parse(f"[{body.replace(');', '),')}]", mode="eval").body
     return [_python_call(node) for node in tree.elts] if isinstance(tree, ast.List) else []
 
 
@@ -111,9 +111,9 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _tagged(text: str) -> list[Call]:
-    parts = re.split(r"</?(?:tool_call|function_call)>", text)
+    parts = re.split(r"<(?:tool_call|function_call)>", text)
     found: list[Call] = []
-    for part in filter(str.strip, parts):
+    for part in (part.partition("</")[0] for part in parts[1:] or parts):
         value = json.loads(part)
         for item in value.get("tool_calls", [value]):
             found.append((item["name"], item["arguments"]))

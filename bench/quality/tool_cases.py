@@ -123,7 +123,8 @@ def request(question: Question) -> ChatRequest:
 def answer(raw: Any) -> ChatCompletion:
     """The answer as a lane would give it: native calls where the model gave some, text otherwise."""
     calls = native(raw)
-    content = None if calls else "\n".join(map(str, raw)) if isinstance(raw, list) else str(raw)
+    texts = [str(one) for one in raw if not isinstance(one, dict)] if isinstance(raw, list) else [str(raw)]
+    content = "\n".join(texts) or None
     choice = Choice(
         message=AnswerMessage(content=content, tool_calls=calls or None),
         finish_reason="tool_calls" if calls else "stop",
@@ -132,10 +133,9 @@ def answer(raw: Any) -> ChatCompletion:
 
 
 def native(raw: Any) -> list[ToolCall]:
-    """The calls of a model that gives [{name: arguments}, ...]; empty for text."""
-    if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
-        return []
-    pairs = [(name, value) for item in raw for name, value in item.items()]
+    """The calls of a model that gives [{name: arguments}, ...], perhaps with text between; empty for text."""
+    items = raw if isinstance(raw, list) else []
+    pairs = [(name, value) for item in items if isinstance(item, dict) for name, value in item.items()]
     return [
         ToolCall(
             id=f"c{i}",
@@ -152,7 +152,8 @@ def _question(row: Row) -> Question:
     turns = row["question"]
     messages = turns[0] if turns and isinstance(turns[0], list) else turns
     asked = [{"role": m.get("role", "user"), "content": str(m["content"])} for m in messages]
-    tools = {_name(f["name"]): _top(f.get("parameters") or {}) for f in functions}
+    named = "java" in str(row["category"]).lower()
+    tools = {_name(f["name"]): _top(f.get("parameters") or {}, named) for f in functions}
     gold = tuple((_name(n), args) for call in row["ground_truth"] or () for n, args in call.items())
     usable = [m if m["role"] in ("system", "user") else m | {"role": "user"} for m in asked]
     return Question(str(row["id"]), str(row["category"]), usable, tools, gold)
@@ -162,9 +163,26 @@ def _name(name: str) -> str:
     return _NOT_A_NAME.sub("_", name)
 
 
-def _top(parameters: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """A function takes the arguments it lists and no others, which JSON Schema has to be told."""
-    return json_schema(parameters) | {"type": "object", "additionalProperties": False}
+def _top(parameters: Mapping[str, Any], named: bool) -> dict[str, JsonValue]:
+    """A function takes the arguments it lists and no others, which JSON Schema has to be told.
+
+    `named`: in Java and JavaScript tasks an argument may be the name of a variable, whatever its type.
+    """
+    made = json_schema(parameters) | {"type": "object", "additionalProperties": False}
+    if named and isinstance(properties := made.get("properties"), dict):
+        made["properties"] = {name: _or_variable(schema) for name, schema in properties.items()}
+    return made
+
+
+def _or_variable(schema: JsonValue) -> JsonValue:
+    if not isinstance(schema, dict) or schema.get("type") in (None, "string"):
+        return schema
+    name: dict[str, JsonValue] = {
+        "type": "string",
+        "pattern": r"^[A-Za-z_$][A-Za-z0-9_$.]*$",
+        "not": {"pattern": "^([Tt]rue|[Ff]alse|null|None)$"},
+    }
+    return {"anyOf": [schema, name]}
 
 
 def json_schema(node: Mapping[str, Any]) -> dict[str, JsonValue]:

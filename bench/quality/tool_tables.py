@@ -26,6 +26,14 @@ def show(console: Console, results: Sequence[Mapping[str, Any]], replayed: Rows)
         table.add_row(one["set"], one["model"], str(one["n"]), *shares, *cells)
     console.print(table)
     console.print(together(replayed))
+    botched = [row for rows in replayed.values() for row in rows if row.fault == "format"]
+    held = [row for row in botched if row.holds_call]
+    right, silent = sum(row.right for row in held), len(botched) - len(held)
+    if held:
+        console.print(
+            f"format or decoder errors: {len(botched)}; {silent} of them hold no call of an offered tool; "
+            f"{right} mended, {right / len(held):.3f} of those that hold one"
+        )
 
 
 def together(replayed: Rows) -> Table:

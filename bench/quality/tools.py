@@ -45,7 +45,7 @@ class Replayed:
 
     label      the upstream checker calls the raw output right; where it is silent, a plain reading is right
     fault      what the upstream checker found, or, where it is silent, what a plain reading shows
-    sound      `label`, and the gold of today has not moved away from what was written: it must stay right
+    sound      `label`, no schema is broken, and the gold of today has not moved away: it must stay right
     outcome    the verdict's word
     right      the calls that the product would pass on are the gold calls
     violates   the calls, read but not mended, break a schema by a second validator; None where none can be read
@@ -61,6 +61,11 @@ class Replayed:
     right: bool
     violates: bool | None
     flagged: bool
+
+    @property
+    def holds_call(self) -> bool:
+        """Calls can be read in it, right or wrong: it is no refusal and no lecture."""
+        return self.outcome != "invalid" or self.violates is not None
 
 
 def run(data: Path, out: Path | None, console: Console) -> int:
@@ -88,7 +93,7 @@ def figures(rows: Sequence[Replayed]) -> dict[str, Any]:
     type_repaired     of those with a type error: the gold calls after repair
     broken            of the sound ones: no longer the gold calls after the product had them
     violation_recall  of those whose calls break a schema: noticed
-    false_rejects     of those that are right as written: refused
+    false_rejects     of those that are right as written and break no schema: refused
     """
     return {
         "n": len(rows),
@@ -98,7 +103,7 @@ def figures(rows: Sequence[Replayed]) -> dict[str, Any]:
         "type_repaired": _share(r.right for r in rows if r.fault == "type"),
         "broken": _share(not r.right for r in rows if r.sound),
         "violation_recall": _share(r.flagged for r in rows if r.violates),
-        "false_rejects": _share(r.outcome == "invalid" for r in rows if r.label),
+        "false_rejects": _share(r.outcome == "invalid" for r in rows if r.label and not r.violates),
     }
 
 
@@ -139,7 +144,7 @@ def _replayed(question: Question, output: Output) -> Replayed:
         question.category,
         label,
         _fault(output, plain, violates),
-        label and (plain is None or plainly_right),
+        label and not violates and (plain is None or plainly_right),
         judged.outcome,
         passed_on is not None and gold.right(passed_on, question.gold),
         violates,
