@@ -25,6 +25,8 @@ _MARKUP = re.compile(
     r"<[^<>\n]{1,80}>|\[/?[A-Z_]{2,20}\]|```\w{0,16}|\bto=functions\.|\b(?:commentary|json|python|tool_code|and)\b"
     r"|\bfunctions?\b|\bassistant\b|#[^\n]{0,300}|:\d{1,4}\b"
 )
+_FIRST_CALL = re.compile(r"\s{0,20}(?:```\w{0,16}\s{0,20})?\[\s{0,20}['\"]?[A-Za-z_][\w.\\]{0,127}\(")
+_NEXT_CALL = re.compile(r"['\"]?\s{0,20}[,;]\s{0,20}['\"]?[A-Za-z_][\w.\\]{0,127}\(")
 _NAME_KEYS = ("name", "function", "tool", "tool_name", "function_name", "action", "$type", "$kind")
 _ARGUMENT_KEYS = (
     "arguments", "parameters", "params", "args", "kwargs", "input", "tool_input", "action_input", "tool_arguments",
@@ -131,6 +133,7 @@ def _mended(text: str, offered: Offered) -> Pairs:
 
 
 def _scanned(text: str, offered: Offered, demanded: bool) -> Pairs:
+    text = text.replace("\\_", "_")  # Markdown; no JSON and no code has it
     for version in dict.fromkeys((text, _unescaped(text))):
         if len(version) <= MOST_READ and (
             found := _chosen(version, list(_spoken(version, offered)), demanded)
@@ -141,13 +144,7 @@ def _scanned(text: str, offered: Offered, demanded: bool) -> Pairs:
 
 def _unescaped(text: str) -> str:
     """Without the escapes of a text that was quoted, or written as Markdown."""
-    return (
-        text.replace('\\"', '"')
-        .replace("\\'", "'")
-        .replace("\\_", "_")
-        .replace("\\[", "[")
-        .replace("\\]", "]")
-    )
+    return text.replace('\\"', '"').replace("\\'", "'").replace("\\[", "[").replace("\\]", "]")
 
 
 def _chosen(text: str, calls: list[Spoken], demanded: bool) -> Pairs:
@@ -159,6 +156,10 @@ def _chosen(text: str, calls: list[Spoken], demanded: bool) -> Pairs:
         calls = [call for call in calls if call.plain]
     elif begins:
         calls = list(_together(text, calls))
+        if _NEXT_CALL.match(text, calls[-1].end):
+            return []  # one of them cannot be read: to do only the others is not what was meant
+    elif _FIRST_CALL.match(text):
+        return []
     else:
         fenced = [call for call in calls if text.count("```", 0, call.start) % 2]
         calls = fenced or calls
@@ -173,7 +174,8 @@ def _together(text: str, calls: list[Spoken]) -> Iterator[Spoken]:
     before = None
     for call in calls:
         labelled = call.plain and text[before.end if before else 0 : call.start].rstrip().endswith(">")
-        if before is not None and not labelled and not _is_markup(text[before.end : call.start]):
+        gap = text[before.end : call.start] if before else ""
+        if not labelled and (gap.count("```") % 2 or not _is_markup(gap)):
             return
         yield call
         before = call

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from bench.quality.tool_cases import Call, Gold
 
+_BETWEEN = r"[^.\w]|\\n|arguments|parameters|params|args|json|python"
 _IGNORED = re.compile(r"[ ,./\-_*^'\"]")
 
 
@@ -36,11 +37,20 @@ def violates(calls: Sequence[Call], tools: Mapping[str, dict[str, JsonValue]]) -
     return any(name not in tools or not _fits_schema(tools[name], args) for name, args in calls)
 
 
+def holds_call(text: str, tools: Mapping[str, object]) -> bool:
+    """The name of a tool stands in `text`, with nothing but marks and the words of call formats up to a bracket."""
+    names = "|".join(re.escape(name).replace(r"\.", r"[._]") for name in tools)
+    return bool(
+        re.search(rf"(?<![\w])(?:\w+\.)?(?:{names})(?:{_BETWEEN}){{0,60}}[({{\[]", text.replace("\\\\_", "_"))
+    )
+
+
 def plainly_read(text: str) -> list[Call] | None:
     """Calls that need no repair to be read, in the ways the sets' own readers know; None for everything else.
 
     A list of Python calls with literal arguments, tagged JSON, or `name` and JSON on the next line.
     """
+    text = text.replace("\\_", "_")
     for read in (_python, _tagged, _lines):
         try:
             if calls := read(text):

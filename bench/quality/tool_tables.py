@@ -32,7 +32,7 @@ def show(console: Console, results: Sequence[Mapping[str, Any]], replayed: Rows)
     if held:
         console.print(
             f"format or decoder errors: {len(botched)}; {silent} of them hold no call of an offered tool; "
-            f"{right} mended, {right / len(held):.3f} of those that hold one"
+            f"{right} of those that hold one are mended; {sum(r.right for r in botched) / len(botched):.3f} of all"
         )
 
 

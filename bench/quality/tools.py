@@ -50,6 +50,7 @@ class Replayed:
     right      the calls that the product would pass on are the gold calls
     violates   the calls, read but not mended, break a schema by a second validator; None where none can be read
     flagged    the verdict noticed (repaired or invalid) when it was given those very calls
+    holds_call the name of an offered tool stands there with a bracket behind it: it is no refusal and no lecture
     """
 
     question: str
@@ -61,11 +62,7 @@ class Replayed:
     right: bool
     violates: bool | None
     flagged: bool
-
-    @property
-    def holds_call(self) -> bool:
-        """Calls can be read in it, right or wrong: it is no refusal and no lecture."""
-        return self.outcome != "invalid" or self.violates is not None
+    holds_call: bool
 
 
 def run(data: Path, out: Path | None, console: Console) -> int:
@@ -89,7 +86,7 @@ def figures(rows: Sequence[Replayed]) -> dict[str, Any]:
 
     raw_valid         right as they were written, in the words of the upstream checker
     repaired_valid    the gold calls after the product's verdict and repair; an invalid answer is not right
-    format_repaired   of those with a format or decoder error: the gold calls after repair
+    format_repaired   of those with a format or decoder error that hold a call: the gold calls after repair
     type_repaired     of those with a type error: the gold calls after repair
     broken            of the sound ones: no longer the gold calls after the product had them
     violation_recall  of those whose calls break a schema: noticed
@@ -99,7 +96,7 @@ def figures(rows: Sequence[Replayed]) -> dict[str, Any]:
         "n": len(rows),
         "raw_valid": _share(r.label for r in rows),
         "repaired_valid": _share(r.right for r in rows),
-        "format_repaired": _share(r.right for r in rows if r.fault == "format"),
+        "format_repaired": _share(r.right for r in rows if r.fault == "format" and r.holds_call),
         "type_repaired": _share(r.right for r in rows if r.fault == "type"),
         "broken": _share(not r.right for r in rows if r.sound),
         "violation_recall": _share(r.flagged for r in rows if r.violates),
@@ -149,6 +146,7 @@ def _replayed(question: Question, output: Output) -> Replayed:
         passed_on is not None and gold.right(passed_on, question.gold),
         violates,
         bool(violates) and verdict.judge(asked, _as_native(said, written)).outcome != "valid",
+        gold.holds_call(json.dumps(output.raw), question.tools),
     )
 
 
