@@ -156,7 +156,9 @@ class Reader:
     def _may_follow(self, at: int) -> bool:
         """A string ends where a value can end: the quote in `'Let's meet'` does not."""
         space = _SPACE.match(self.text, at)
-        return self.text[space.end() : space.end() + 1] in ("", *",:;=)]}") if space else True
+        if space is None or "\n" in space[0]:
+            return True
+        return self.text[space.end() : space.end() + 1] in ("", *",:;=)]}")
 
     def _bare(self) -> JsonValue:
         start, at, open_ = self.at, self.at, 0

@@ -16,7 +16,7 @@ from serve import literal
 MOST_CHARS = 200_000
 # Mending takes quadratic time on the worst texts; what is longer is taken as it is or not at all.
 MENDED_CHARS = 2_000
-READ_CHARS = 40_000
+READ_CHARS = 20_000
 # Validators recurse; nobody's arguments are nested like this.
 MOST_DEPTH = 100
 TAGS = ("tool_call", "tool_calls", "function_call", "tool", "tools")

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from pydantic import JsonValue
 
@@ -15,14 +16,14 @@ from serve.literal import Bare, Reader, Unreadable, assigned
 from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
 
 # Longer than the calls of one answer; what is longer is read as JSON or not at all.
-MOST_READ = 40_000
+MOST_READ = 20_000
 MOST_CALLS = 128
 _OPENERS = re.compile(r"[({\[]")
 _LAST_NAME = re.compile(r"[A-Za-z_][\w.\-/]*\Z")
 _BACK = 140
 # What stands between a name and its arguments, or between two calls, in the templates of models.
 _MARKUP = re.compile(
-    r"<[^<>\n]{1,80}>|\[/?[A-Z_]{2,20}\]|```\w{0,16}|\bto=functions\.|\b(?:commentary|json|python|tool_code|and)\b"
+    r"<(?!function=)[^<>\n]{1,80}>|\[/?[A-Z_]{2,20}\]|```\w{0,16}|\bto=functions\.|\b(?:commentary|json|python|tool_code|and)\b"
     r"|\bfunctions?\b|\bassistant\b|#[^\n]{0,300}|:\d{1,4}\b"
 )
 _FIRST_CALL = re.compile(r"\s{0,20}(?:```\w{0,16}\s{0,20})?\[\s{0,20}['\"]?[A-Za-z_][\w.\\]{0,127}\(")
@@ -192,7 +193,7 @@ def _is_markup(text: str) -> bool:
 
 def _spoken(text: str, offered: Offered) -> Iterator[Spoken]:
     """Every call that can be read, in order. Each character is read a bounded number of times."""
-    at, budget, count = 0, 6 * len(text) + 2_000, 0
+    at, budget, count = 0, 2 * len(text) + 2_000, 0
     variables = assigned(text) if "=" in text else {}
     while budget > 0 and count < MOST_CALLS and (opener := _OPENERS.search(text, at)) is not None:
         at = opener.end()
@@ -332,7 +333,7 @@ def _tagged_arguments(text: str, offered: Offered) -> Pairs:
         return []
     found: Pairs = []
     heads = list(_HEADS.finditer(text))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip_longest(heads, heads[1:]):
         name = offered.known(next(part for part in head.groups() if part))
         body = text[head.end() : following.start() if following else len(text)]
         body = body[: min((at for end in _ENDS if (at := body.find(end)) >= 0), default=len(body))]

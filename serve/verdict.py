@@ -75,6 +75,8 @@ def _fit_tools(request: ChatRequest, choice: Choice) -> Choice:
     calls = choice.message.tool_calls or calls_read(request, choice)
     if not calls:
         return choice
+    if request.parallel_tool_calls is False and len(calls) > 1:
+        raise Unfit("several calls came where one at a time was asked for")
     if isinstance(request.tool_choice, NamedToolChoice):
         wanted = request.tool_choice.function.name
         if any(offered.known(call.function.name) != wanted for call in calls):
