@@ -146,13 +146,13 @@ def _expanded(schema: dict[str, JsonValue]) -> int:
     def size_of(reference: str, depth: int) -> int:
         if reference not in sizes:
             sizes[reference] = 0  # while it is being counted, a cycle adds nothing
-            sizes[reference] = size(_target(schema, reference), depth)
+            sizes[reference] = size(target(schema, reference), depth)
         return sizes[reference]
 
     return size(schema, 0)
 
 
-def _target(schema: dict[str, JsonValue], reference: str) -> JsonValue:
+def target(schema: dict[str, JsonValue], reference: str) -> JsonValue:
     """What a local JSON pointer means; None for everything else, which the compiler judges."""
     here: JsonValue = schema
     for part in reference.removeprefix("#").strip("/").split("/") if reference.startswith("#/") else []:

@@ -1,19 +1,22 @@
 """How much of a growing text is certainly prose: where a tool call could begin, the rest must wait.
 
-Follows the places where `repair.calls_in_text` looks: tags, fences, JSON. Does not judge calls.
+Follows the places where `spoken.calls_in_text` looks: tags, fences, JSON, a call at the start.
+Does not judge calls.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve import repair
+from serve import repair, spoken
 from serve.wire.openai_chat import FunctionSpec
 
 _OPENER = re.compile(r"```|`{1,2}\Z|[<{\[]")
 _VISIBLE = re.compile(r"\S")
 _BRACKETS = re.compile(r'[{}\[\]"\\]')
+_LEAD = re.compile(r"\s*(?:```\w{0,16}\s{0,20})?\[?\s{0,20}['\"]?")
 MOST_LABEL = 40  # characters of a line that may name a fence's language
+MOST_NAME = 130
 _TAGS = tuple(f"<{tag}>" for tag in repair.TAGS)
 
 
@@ -62,6 +65,8 @@ class Suspicion:
         if len(text) > repair.MOST_CHARS:
             self._value, self._found = None, False
             return len(text)  # longer than any call that would be recognised
+        if not begun and self._opens_call(text):
+            return 0
         at = 0
         while not self._found and (opener := _OPENER.search(text, at)) is not None:
             resolved = self._resolved(text, opener.start())
@@ -69,6 +74,13 @@ class Suspicion:
                 return self._keep(opener.start())
             at = resolved
         return 0 if self._found else len(text)
+
+    def _opens_call(self, text: str) -> bool:
+        """The text begins, or may begin, with the call of a tool in the syntax of a language."""
+        lead = _LEAD.match(text)
+        word = text[lead.end() : lead.end() + MOST_NAME] if lead else ""
+        self._found = self._found or any(word.startswith(f"{name}(") for name in self._specs)
+        return self._found or (word != "" and any(f"{name}(".startswith(word) for name in self._specs))
 
     def _keep(self, start: int) -> int:
         """Everything before `start` goes, so what is known of the rest moves to the front."""
@@ -118,7 +130,7 @@ class Suspicion:
             return None
         self._value = None
         # What stands before it is prose that the reader has had.
-        self._found = bool(repair.calls_in_text(text[at:end], self._specs))
+        self._found = bool(spoken.calls_in_text(text[at:end], self._specs))
         return None if self._found else end
 
     def _plausible(self, bracket: str, following: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from serve import repair, schemas
+from serve import bend, repair, schemas, spoken
 from serve.wire.openai_answer import AnswerMessage, ChatCompletion, Choice
 from serve.wire.openai_chat import ChatRequest, FunctionSpec, NamedToolChoice, ToolCall
 
@@ -61,18 +61,27 @@ def _fit(request: ChatRequest, choice: Choice) -> Choice:
     return _fit_structure(request, choice) if request.structured else choice
 
 
+def calls_read(request: ChatRequest, choice: Choice) -> list[ToolCall]:
+    """The calls that a model wrote as text, as they were written: not mended to any schema."""
+    return spoken.calls_in_text(choice.message.content or "", _specs(request), demanded=request.forced_tool)
+
+
+def _specs(request: ChatRequest) -> dict[str, FunctionSpec]:
+    return {tool.function.name: tool.function for tool in request.tools or ()}
+
+
 def _fit_tools(request: ChatRequest, choice: Choice) -> Choice:
-    specs = {tool.function.name: tool.function for tool in request.tools or ()}
-    calls = choice.message.tool_calls
+    offered = spoken.Offered(_specs(request))
+    calls = choice.message.tool_calls or calls_read(request, choice)
     if not calls:
-        calls = repair.calls_in_text(choice.message.content or "", specs)
-        if not calls:
-            return choice
+        return choice
+    if request.parallel_tool_calls is False and len(calls) > 1:
+        raise Unfit("several calls came where one at a time was asked for")
     if isinstance(request.tool_choice, NamedToolChoice):
         wanted = request.tool_choice.function.name
-        if any(repair.known_name(call.function.name, specs) != wanted for call in calls):
+        if any(offered.known(call.function.name) != wanted for call in calls):
             raise Unfit("the call is not of the function that was asked for")
-    fitted = [_fit_call(call, specs) for call in calls]
+    fitted = [_fit_call(call, offered) for call in calls]
     if fitted == choice.message.tool_calls and choice.finish_reason == "tool_calls":
         return choice
     content = choice.message.content if choice.message.tool_calls else None
@@ -80,15 +89,15 @@ def _fit_tools(request: ChatRequest, choice: Choice) -> Choice:
     return choice.model_copy(update={"message": message, "finish_reason": "tool_calls"})
 
 
-def _fit_call(call: ToolCall, specs: dict[str, FunctionSpec]) -> ToolCall:
-    name = repair.known_name(call.function.name, specs)
+def _fit_call(call: ToolCall, offered: spoken.Offered) -> ToolCall:
+    name = offered.known(call.function.name)
     if name is None:
         raise Unfit("the call names a tool that was not offered")
-    schema = specs[name].parameters or {}
+    schema = offered.specs[name].parameters or {}
     text = call.function.arguments
     value = _arguments(text, schema)
     if _violation(schema, value):
-        value = repair.coerced(value, schema)
+        value = bend.coerced(value, schema)
         if fault := _violation(schema, value):
             raise Unfit(f"the arguments of a call do not match its schema: {fault}")
         text = repair.written(value)
@@ -105,7 +114,7 @@ def _arguments(text: str, schema: dict[str, JsonValue]) -> JsonValue:
         value = None
     if not isinstance(value, dict):
         raise Unfit("the arguments of a call are not a JSON object")
-    return value if _is_json(text) else repair.known_only(value, schema)
+    return value if _is_json(text) else bend.known_only(value, schema)
 
 
 def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
@@ -118,7 +127,7 @@ def _fit_structure(request: ChatRequest, choice: Choice) -> Choice:
     if _is_json(text) and _violation(schema, value) is None:
         return choice
     if _violation(schema, value):
-        value = repair.coerced(value, schema)
+        value = bend.coerced(value, schema)
         if fault := _violation(schema, value):
             raise Unfit(f"the answer does not match the schema: {fault}")
     message: AnswerMessage = choice.message.model_copy(update={"content": repair.written(value)})

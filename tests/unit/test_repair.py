@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serve import repair
+from serve import bend, repair, spoken
 from serve.wire.openai_chat import FunctionSpec
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
@@ -98,7 +98,7 @@ def test_valid_json_is_read_as_a_whole_whatever_its_strings_hold(value: Any) -> 
         pytest.param('{"name": "get_weather", "arguments": [1]}', [], id="arguments-a-list"),
         pytest.param(f"[{CALL}, 5]", [], id="a-list-of-other-things-too"),
         pytest.param('{"name": ["get_weather"], "arguments": {}}', [], id="name-a-list"),
-        pytest.param("get_weather(city='Bern')", [], id="python"),
+        pytest.param("You would write get_weather(city='Bern') in Python.", [], id="prose-that-shows-python"),
         pytest.param("", [], id="nothing"),
         pytest.param("[]", [], id="empty-list"),
         pytest.param("[" * 100_000, [], id="100000-deep"),
@@ -106,15 +106,15 @@ def test_valid_json_is_read_as_a_whole_whatever_its_strings_hold(value: Any) -> 
     ],
 )  # fmt: skip
 def test_a_call_written_as_text_is_a_call_only_of_an_offered_tool(text: str, calls: list[Any]) -> None:
-    found = repair.calls_in_text(text, SPECS)
+    found = spoken.calls_in_text(text, SPECS)
     assert [(call.function.name, json.loads(call.function.arguments)) for call in found] == calls
     assert len({call.id for call in found}) == len(found)
 
 
 def test_a_last_part_that_two_tools_share_means_neither() -> None:
     specs = {name: FunctionSpec(name=name) for name in ("web.search", "mail.search")}
-    assert repair.known_name("search", specs) is None
-    assert repair.known_name("mail.search", specs) == "mail.search"
+    assert spoken.Offered(specs).known("search") is None
+    assert spoken.Offered(specs).known("mail.search") == "mail.search"
 
 
 PROPERTIES = {
@@ -155,12 +155,12 @@ CLOSED: dict[str, Any] = OPEN | {"additionalProperties": False}
     ],
 )  # fmt: skip
 def test_types_are_bent_only_where_nothing_is_lost(value: Any, bent: Any) -> None:
-    made = repair.coerced(value, OPEN)
+    made = bend.coerced(value, OPEN)
     assert json.dumps(made) == json.dumps(bent)
 
 
 def test_unknown_arguments_are_dropped_where_the_schema_is_closed() -> None:
-    assert repair.coerced({"s": "a", "other": 1}, CLOSED) == {"s": "a"}
+    assert bend.coerced({"s": "a", "other": 1}, CLOSED) == {"s": "a"}
 
 
 numbers: st.SearchStrategy[Any] = st.integers(-(10**15), 10**15) | st.floats(
@@ -201,7 +201,7 @@ def test_valid_json_without_fences_or_tags_is_read_as_it_is(
 def test_no_text_breaks_it_and_a_call_is_always_of_an_offered_tool(text: str) -> None:
     with suppress(repair.Unreadable):
         repair.parsed(text)
-    for call in repair.calls_in_text(text, SPECS):
+    for call in spoken.calls_in_text(text, SPECS):
         assert call.function.name in SPECS
         assert isinstance(json.loads(call.function.arguments), dict)
 
@@ -209,8 +209,8 @@ def test_no_text_breaks_it_and_a_call_is_always_of_an_offered_tool(text: str) ->
 @settings(deadline=None, max_examples=300)
 @given(containers(leaves), st.sampled_from([OPEN, CLOSED, {}, {"type": "array"}, {"items": [1]}, True, None]))
 def test_bending_a_value_twice_bends_it_no_further(value: Any, schema: Any) -> None:
-    once = repair.coerced(value, schema)
-    assert repair.coerced(once, schema) == once
+    once = bend.coerced(value, schema)
+    assert bend.coerced(once, schema) == once
 
 
 @pytest.mark.parametrize(
@@ -228,5 +228,5 @@ def test_nothing_a_model_wrote_is_evaluated(tmp_path: Path, wrap: str) -> None:
     text = wrap % f'__import__("pathlib").Path("{trap}").touch()'
     with suppress(repair.Unreadable):
         repair.parsed(text)
-    repair.calls_in_text(text, SPECS)
+    spoken.calls_in_text(text, SPECS)
     assert not trap.exists()
