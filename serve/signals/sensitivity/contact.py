@@ -38,14 +38,14 @@ _PHONE_CUE = Pattern(
     r"reach|telefon|mobil|puhelin|téléphone|portable|teléfono|móvil|\btlf|handy)"
 )
 # So clear a cue that the number need not be one that is given out today.
-_PHONE_LABEL = Pattern(
-    r"(?i)(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
+_PHONE_LABEL = (
+    r"(?i)(?:(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
     r"\bdirect line|\btelefon\w*|\bmobil|"
     r"\bpuhelin|téléphone|teléfono|móvil|\btlf|\bhandy|hotline|extension)(?: number| no\.?| nr\.?| #)"
     r"?\s{0,2}[:#.=|]?\s{0,3}"
-    r"(?:is |at |on )?[\s*\"']{0,4}$|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
+    r"(?:is |at |on )?[\s*\"']{0,4}|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
     r" her| them| you| back|"
-    r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}$|\bnumber(?: is|:|'s)\s{0,2}$"
+    r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}|\bnumber(?: is|:|'s)\s{0,2})"
 )
 _PHONE_WORD = Pattern(
     r"(?i)\b(?:(?:tele)?phones?|phoned|tel|call(?:ed|ing|er)|call (?:me|us|him|her|them|back|from|on|"
@@ -142,7 +142,7 @@ RULES = RuleSet(
         ),
         Rule(
             "phone",
-            Pattern(r"(?:\+|00) ?[1-9][0-9]{0,2}(?:[ .\-/()]{0,3}[0-9]){6,13}"),
+            Pattern(r"(?:\+|\b00) ?[1-9][0-9]{0,2}(?:[ .\-/()]{0,3}[0-9]){6,13}"),
             _is_international,
             grouped=True,
             veto=_MIDWAY,
@@ -178,9 +178,8 @@ RULES = RuleSet(
         ),
         Rule(
             "phone",
-            Pattern(r"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14}"),
+            Pattern(rf"{_PHONE_LABEL}([+(]{{0,2}}[0-9](?:[ .\-/()]{{0,3}}[0-9]){{6,14}})"),
             lambda value: not _FICTIONAL.found(value) and len(set(value)) > 3,
-            lead=_PHONE_LABEL,
             edge="digits",
         ),
         Rule(

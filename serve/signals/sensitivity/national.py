@@ -86,10 +86,14 @@ def _spaced(count: int) -> str:
 
 _SSN_DASHED = rf"{_spaced(3)} ?- ?{_spaced(2)} ?- ?{_spaced(4)}"
 _SSN_LOOSE = r"[0-9](?:[ .\-_/]{0,2}[0-9]){8}"
-_ELEVEN = r"[0-7][0-9][01458][0-9]{3}[ \-]?[0-9]{5}"
+# Days and months, with what temporary numbers add to them.
+_DAY = r"(?:0[1-9]|[1256][0-9]|3[01]|4[1-9]|7[01])"
+_MONTH = r"(?:0[1-9]|1[0-2]|4[1-9]|5[0-2]|8[1-9]|9[0-2])"
+_ELEVEN = rf"{_DAY}{_MONTH}[0-9]{{2}}[ \-]?[0-9]{{5}}"
+_DATE = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]|6[1-9]|[78][0-9]|9[01])"
 _ELEVEN_SPELT = r"[0-7](?: [0-9]){10}"
 _NIR = (
-    rf"[1-478]{_GAP}[0-9]{{2}}{_GAP}[0-9]{{2}}{_GAP}[0-9][0-9AB]{_GAP}"
+    rf"[1-478]{_GAP}[0-9]{{2}}{_GAP}(?:0[1-9]|1[0-2]|[2-9][0-9]){_GAP}(?:0[1-9]|[1-9][0-9]|2[AB]){_GAP}"
     rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{2}}"
 )
 
@@ -105,7 +109,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "se_personnummer",
-        Pattern(r"(?:19|20)[0-9]{2}[01][0-9]{3} ?[-+]? ?[0-9]{4}|[0-9]{2}[01][0-9]{3} ?[-+] ?[0-9]{4}"),
+        Pattern(rf"(?:19|20)[0-9]{{2}}{_DATE} ?[-+]? ?[0-9]{{4}}|[0-9]{{2}}{_DATE} ?[-+] ?[0-9]{{4}}"),
         _is_personnummer,
         grouped=True,
         edge="digits",
@@ -123,7 +127,7 @@ RULES: tuple[Rule, ...] = (
     Rule("dk_cpr", Pattern(r"[0-9]{6} ?-? ?[0-9]{4}"), _is_cpr, cue=_CPR_CUE, grouped=True, edge="digits"),
     Rule(
         "fi_hetu",
-        Pattern(r"(?i)[0-3][0-9][01][0-9]{3} ?[\-+A-FU-Y] ?[0-9]{3}[0-9A-Y]"),
+        Pattern(r"(?i)[0-3][0-9](?:0[1-9]|1[0-2])[0-9]{2} ?[\-+A-FU-Y] ?[0-9]{3}[0-9A-Y]"),
         _is_hetu,
         edge="word",
     ),
