@@ -60,6 +60,8 @@ _CONFIDENTIAL_RULES = (
     "key_assignment",
     "secret_manifest",
     "bare_token",
+    "short_code",
+    "recovery_phrase",
     # labels
     "confidential_banner",
     "confidential_field",
