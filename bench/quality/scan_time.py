@@ -16,7 +16,7 @@ from bench import report
 from bench.quality.cases import cases, sources
 from serve.request import RequestView, view_of
 from serve.signals import sensitivity
-from serve.signals.sensitivity import contact, finance, identifiers
+from serve.signals.sensitivity import abroad, contact, identifiers
 from serve.wire.openai_chat import ChatRequest
 
 _TEXT = 8_000
@@ -67,7 +67,7 @@ def _filled(piece: str) -> str:
 
 def _structured(text: str) -> object:
     data = text.encode()
-    return [rules.find(data) for rules in (identifiers.RULES, contact.RULES)]
+    return [rules.find(data) for rules in (identifiers.RULES, abroad.RULES, contact.RULES)]
 
 
 def _whole(text: str) -> object:
@@ -91,7 +91,9 @@ def _ms_of(work: Callable[[str], object], text: str) -> float:
 def _spread(name: str, texts: Sequence[str], work: Callable[[str], object]) -> dict[str, float]:
     times = sorted(_ms_of(work, text) for text in texts)
     at = {"p50": 50, "p95": 95, "p100": 100}
-    return {f"{name}_{label}_ms": times[math.ceil(share / 100 * len(times)) - 1] for label, share in at.items()}
+    return {
+        f"{name}_{label}_ms": times[math.ceil(share / 100 * len(times)) - 1] for label, share in at.items()
+    }
 
 
 def _extremes(hostile: dict[str, float]) -> dict[str, Any]:

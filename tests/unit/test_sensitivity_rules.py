@@ -31,6 +31,14 @@ FOUND = [
     ("payment_card", "amex 378282246310005"),
     ("payment_card", "first 4242424242424241 then 4242424242424242"),
     ("payment_card", "paid 12 4242 4242 4242 4242 0 times"),
+    ("short_code", "My PIN code is 4821, keep it"),
+    (
+        "recovery_phrase",
+        "seed phrase: " + "witch collapse practice feed shame open despair creek road again ice least",
+    ),
+    ("foreign_id", "CPF 529.982.247-25"),
+    ("foreign_id", "AHV-Nr. 756.9217.0769.85"),
+    ("foreign_id", "Aadhaar: 2341 2341 2346"),
     ("iban", "ref AB12 DE89 3704 0044 0532 0130 00"),
     ("us_ssn", "SSN, line 7: 5 536 90 4399 12"),
     ("fr_nir", "1 2 95 10 99 126 111 93"),
@@ -179,6 +187,12 @@ FOUND = [
 ]
 
 LEFT_ALONE = [
+    ("short_code", "Connect the LED to pin 13. What is a PIN code? The code is 42"),
+    (
+        "recovery_phrase",
+        "A seed phrase is a list of words that your wallet gives to you and that you keep in a safe place",
+    ),
+    ("foreign_id", "CPF 529.982.247-26 and 756.9217.0769.84"),
     ("payment_card", "pay with 4242 4242 4242 4241"),
     ("payment_card", "order 9999000011112222 and 1111222233334444"),
     ("payment_card", "a nanosecond time 1732156800123456789"),

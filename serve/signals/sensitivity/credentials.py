@@ -52,7 +52,9 @@ _PHRASE = (
     r"(?: is)?\s{0,3}[:=\n]\s{0,4}[\"']?((?:(?:[0-9]{1,2}[.)] ?)?[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})"
 )
 _SAMPLE_CODES = frozenset("123 1234 12345 123456 0000 1111 000000 12345678 000 111 9999".split())
-_PROSE_WORDS = frozenset("the and for your you with that this are from have can not was will when any all one used".split())
+_PROSE_WORDS = frozenset(
+    "the and for your you with that this are from have can not was will when any all one used".split()
+)
 _LITERAL = r"[\"'`]([^\"'`\s]{5,128})[\"'`]"
 _CALLS = (
     rf"(?i){LOGIN_NAMES}\w{{0,16}}(?:\.set)?\(\s*{_LITERAL}\s*\)",

@@ -41,6 +41,7 @@ _CONFIDENTIAL_RULES = (
     "nl_bsn",
     "gb_nhs",
     "gb_nino",
+    "foreign_id",
     "identity_document",
     "date_of_birth",
     # contact

@@ -33,15 +33,34 @@ _DE_CUE = Pattern(r"(?i)steuer|\bidnr\b|\btin\b|identifikationsnummer|tax[\s-]+i
 _PL_CUE = Pattern(r"(?i)pesel")
 _NL_CUE = Pattern(r"(?i)\bbsn\b|burgerservice|sofi")
 _NHS_CUE = Pattern(r"(?i)\bnhs\b|national health")
+# Words for documents and numbers of persons. What stands behind one, with a digit in it, is such a number.
 _DOCUMENT_CUE = Pattern(
-    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+licen[sc]e|identity card|id card|personalausweis|reisepass|"
-    r"passeport|pasaporte|körkort|førerkort|passnummer)"
+    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| #)|licen[sc]e (?:no|number|#)|"
+    r"identity card|\bid card|personalausweis|reisepass|führerschein|aufenthaltstitel|permis de conduire|"
+    r"carte d'identité|passeport|pasaporte|(?:carnet|permiso|licencia) de conducir|patente di guida|"
+    r"carta d'identità|passaporto|rijbewijs|paspoort|identiteitskaart|prawo jazdy|dow[oó]d osobist|paszport|"
+    r"carta de condução|passaporte|bilhete de identidade|\bcnh\b|körkort|førerkort|kørekort|ajokort|passnummer|"
+    r"passinumero|(?:national|personal|citizen|government|voter|resident|alien|tax(?:payer)?)[ \-]?"
+    r"(?:id|identification|identity|registration)\b|social (?:security|insurance) (?:no|num)|\bid[ \-]?number|"
+    r"(?:employee|student|member|patient|insurance|policy) (?:id|no\.|number)|steuer-?(?:id|nummer)|"
+    r"sozialversicherungs\w*|rentenversicherungs\w*|krankenversicherten\w*|versichertennummer|personnummer|"
+    r"personnr|henkilötunnus|cpr-?n\w*|sécurité sociale|numéro fiscal|\bdni\b|\bnie\b|\bnif\b|\bcpf\b|\bcurp\b|\brfc\b|"
+    r"\brut\b|\bcuil\b|\bcuit\b|\bpesel\b|\bbsn\b|\bssn\b|\bitin\b|\bnino\b|\baadhaar\b|\bpan (?:card|no|number)|"
+    r"\bpps(?:n| number)|\btfn\b|codice fiscale|rodné číslo|\bcnp\b|\boib\b|\begn\b|\bemso\b|身份证|護照|护照|マイナンバー|주민등록번호)"
+)
+_DOCUMENT = (
+    r"(?:[A-Za-z]{0,4}[ \-]?[0-9]{1,4}[ \-./]?){0,1}[A-Za-z]{0,3}[0-9]{2,}(?:[ \-./]?[0-9A-Z]{1,5}){1,4}\b"
 )
 # A label, not the verb: biographies are full of dates on which somebody was born.
 _BIRTH = (
     r"(?i)(?:\bdob\b|date of birth|birth ?date|födelsedatum|fødselsdato|syntymäaika|geburtsdatum|"
     r"date de naissance|fecha de nacimiento)(?:[\"'*]{0,3}\s{0,2}[:=(\-]?\s{0,2}[\"'*]{0,2}| is | är | ist | est | es )"
     r"([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4})"
+)
+
+
+_CALENDAR = Pattern(
+    r"(?:19|20)[0-9]{2}[\-./][0-9]{1,2}[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}"
 )
 
 
@@ -185,9 +204,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "identity_document",
-        Pattern(r"[A-Za-z]{0,3}[0-9]{6,12}"),
+        Pattern(_DOCUMENT),
+        lambda value: 6 <= sum(map(str.isdigit, value)) <= 20 and not _CALENDAR.covers(value),
         cue=_DOCUMENT_CUE,
-        reach=48,
+        reach=40,
         edge="word",
     ),
     Rule(

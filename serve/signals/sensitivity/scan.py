@@ -12,6 +12,7 @@ from typing import TypeVar
 from serve.request import Leaf, RequestView
 from serve.signals.readings import Finding, Sensitivity, SensitivityReading
 from serve.signals.sensitivity import (
+    abroad,
     business,
     contact,
     credentials,
@@ -54,6 +55,7 @@ class Text:
 
 DETECTORS: tuple[Detector, ...] = (
     Detector("identifiers", identifiers.RULES.suspects, identifiers.RULES.find),
+    Detector("identifiers", abroad.RULES.suspects, abroad.RULES.find),
     Detector("contact", contact.RULES.suspects, contact.RULES.find),
     Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
