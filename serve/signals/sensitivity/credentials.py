@@ -46,15 +46,18 @@ _CODE_NAMES = (
     r" pin|cvv2?|cvc2?|card security code|one[- ]time (?:pass)?code|(?:verification|otp|2fa|mfa|door|alarm|gate|safe"
     r"|unlock|access) (?:pass)?code|\botp\b|engångskod|portkod|code (?:pin|secret)|código de verificación)"
 )
-_SHORT_CODE = rf"(?i)\b{_CODE_NAMES}[\"'*]{{0,3}}(?:\s{{0,2}}[:=#]\s{{0,2}}| is:? | är | ist | est | es )[\"'*]{{0,3}}([0-9]{{3,8}})\b"
+_SHORT_CODE = (
+    rf"(?i)\b{_CODE_NAMES}[\"'*]{{0,3}}(?:\s{{0,2}}[:=#]\s{{0,2}}| is:? | är | ist | est |"
+    rf" es )[\"'*]{{0,3}}([0-9]{{3,8}})\b"
+)
 _PHRASE = (
     r"(?i)(?:(?:seed|recovery|mnemonic|backup|secret) (?:phrase|words)|mnemonic|wallet words)[\"'*]{0,3}"
     r"(?: is)?\s{0,3}[:=\n]\s{0,4}[\"']?((?:(?:[0-9]{1,2}[.)] ?)?[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})"
 )
-_SAMPLE_CODES = frozenset("123 1234 12345 123456 0000 1111 000000 12345678 000 111 9999".split())
-_PROSE_WORDS = frozenset(
-    "the and for your you with that this are from have can not was will when any all one used".split()
-)
+_SAMPLE_CODES_WORDS = "123 1234 12345 123456 0000 1111 000000 12345678 000 111 9999"
+_SAMPLE_CODES = frozenset(_SAMPLE_CODES_WORDS.split())
+_PROSE = "the and for your you with that this are from have can not was will when any all one used"
+_PROSE_WORDS = frozenset(_PROSE.split())
 _LITERAL = r"[\"'`]([^\"'`\s]{5,128})[\"'`]"
 _CALLS = (
     rf"(?i){LOGIN_NAMES}\w{{0,16}}(?:\.set)?\(\s*{_LITERAL}\s*\)",

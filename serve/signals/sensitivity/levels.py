@@ -22,6 +22,18 @@ _INTERNAL_RULES = (
     "given_name",
     "unchecked_names",
     "signed_name",
+    "non_latin_name",
+    # traces of a life or a work
+    "account_path",
+    "mail_headers",
+    "redaction_mark",
+    "own_host",
+    "company_name",
+    "affiliation",
+    "organisation",
+    "cited_name",
+    "link_to_one",
+    "own_place",
 )
 
 _CONFIDENTIAL_RULES = (
@@ -72,6 +84,8 @@ _CONFIDENTIAL_RULES = (
     "patient_record",
     "patient_statement",
     "personal_fact",
+    "own_health",
+    "own_money",
     # business
     "company_code",
     "trade_secret",

@@ -35,7 +35,8 @@ _NL_CUE = Pattern(r"(?i)\bbsn\b|burgerservice|sofi")
 _NHS_CUE = Pattern(r"(?i)\bnhs\b|national health")
 # Words for documents and numbers of persons. What stands behind one, with a digit in it, is such a number.
 _DOCUMENT_CUE = Pattern(
-    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| #)|licen[sc]e (?:no|number|#)|"
+    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| #)|"
+    r"licen[sc]e (?:no|number|#)|"
     r"identity card|\bid card|personalausweis|reisepass|führerschein|aufenthaltstitel|permis de conduire|"
     r"carte d'identité|passeport|pasaporte|(?:carnet|permiso|licencia) de conducir|patente di guida|"
     r"carta d'identità|passaporto|rijbewijs|paspoort|identiteitskaart|prawo jazdy|dow[oó]d osobist|paszport|"
@@ -46,7 +47,9 @@ _DOCUMENT_CUE = Pattern(
     r"sozialversicherungs\w*|rentenversicherungs\w*|krankenversicherten\w*|versichertennummer|personnummer|"
     r"personnr|henkilötunnus|cpr-?n\w*|sécurité sociale|numéro fiscal|\bdni\b|\bnie\b|\bnif\b|\bcpf\b|\bcurp\b|\brfc\b|"
     r"\brut\b|\bcuil\b|\bcuit\b|\bpesel\b|\bbsn\b|\bssn\b|\bitin\b|\bnino\b|\baadhaar\b|\bpan (?:card|no|number)|"
-    r"\bpps(?:n| number)|\btfn\b|codice fiscale|rodné číslo|\bcnp\b|\boib\b|\begn\b|\bemso\b|身份证|護照|护照|マイナンバー|주민등록번호)"
+    r"\bpps(?:n| number)|\btfn\b|codice fiscale|"
+    r"rodné číslo|\bcnp\b|\boib\b|\begn\b|\bemso\b|"
+    r"身份证|護照|护照|マイナンバー|주민등록번호)"
 )
 _DOCUMENT = (
     r"(?:[A-Za-z]{0,4}[ \-]?[0-9]{1,4}[ \-./]?){0,1}[A-Za-z]{0,3}[0-9]{2,}(?:[ \-./]?[0-9A-Z]{1,5}){1,4}\b"
@@ -60,7 +63,8 @@ _BIRTH = (
 
 
 _CALENDAR = Pattern(
-    r"(?:19|20)[0-9]{2}[\-./][0-9]{1,2}[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}"
+    r"(?:19|20)[0-9]{2}[\-./][0-9]{1,2}[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)?[0-9]{2}|"
+    r"(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}"
 )
 
 

@@ -24,7 +24,8 @@ _AFTER_SHORT = (
 _BEFORE = (
     r"(?:rue|avenue|boulevard|chemin|impasse|allée|quai|via|viale|piazza|corso|vicolo|strada|calle|"
     r"avenida|avda|paseo|"
-    r"plaza|carrer|camino|carretera|rúa|rua|travessa|praça|largo|estrada|rodovia|alameda|av|pátio|ronda|cuesta|glorieta|"
+    r"plaza|carrer|camino|carretera|rúa|rua|travessa|praça|largo|estrada|rodovia|alameda|av|pátio|ronda|"
+    r"cuesta|glorieta|"
     r"pasaje|vereda|beco|intrarea|aleea|șoseaua|bd|str|pl|cours|place|passage|route|contrada|circunvalación|andador|"
     r"cerrada|"
     r"ul|ulica|ulitsa|"
@@ -68,7 +69,8 @@ _NO_YEAR = r"(?:[013-9][0-9]{3}|1[0-8][0-9]{2}|2[1-9][0-9]{2})"
 _TOWN = r"\p{Lu}[\p{L}'\x{2019}\-]{2,}"
 _TOWNS = rf"{_TOWN}(?:[ \-/]{_TOWN}){{0,3}}"
 _PLACE = (
-    rf"(?:[A-Z]{{1,2}}-)?(?:[0-9]{{5}}|[0-9]{{3}} [0-9]{{2}}|[0-9]{{2}}-[0-9]{{3}}|[0-9]{{4}} ?[A-Z]{{2}},?|[0-9]{{4}}-[0-9]{{3}}|"
+    rf"(?:[A-Z]{{1,2}}-)?(?:[0-9]{{5}}|[0-9]{{3}} [0-9]{{2}}|[0-9]{{2}}-[0-9]{{3}}|[0-9]{{4}} ?[A-Z]{{2}},?|"
+    rf"[0-9]{{4}}-[0-9]{{3}}|"
     rf"[0-9]{{5}}-?[0-9]{{3}}|{_NO_YEAR}),? {_TOWN}|"
     rf"{_TOWNS},? (?:[A-Z]{{2,3}},? [0-9]{{4,6}}(?:-[0-9]{{4}})?|[A-Z]{{2}},? [A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|"
     rf"[A-Z]{{1,2}}[0-9][0-9A-Z]? ?[0-9][A-Z]{{2}}|[0-9]{{5,6}}(?:-[0-9]{{3,4}})?)\b|"
@@ -88,7 +90,8 @@ _COUNTED = Pattern(
 
 # The words of addresses in letters of one's own.
 _CYRILLIC = (
-    r"(?i)(?:ул|улица|пр|просп|проспект|пр-т|пер|переулок|наб|набережная|набережна|алл|шосе|провулок|вул|вулиця|бул|бульвар|шоссе|площадь|пл|аллея|майдан)"
+    r"(?i)(?:ул|улица|пр|просп|проспект|пр-т|пер|переулок|наб|набережная|набережна|алл|шосе|провулок|вул|"
+    r"вулиця|бул|бульвар|шоссе|площадь|пл|аллея|майдан)"
     r"\.?[ \t]+[^\n;]{2,40}?[, ](?:д|дом|буд|будинок)?\.? ?[0-9]{1,4}\b|"
     r"(?:проспект|улица|вулиця|бульвар|набережна|шосе),? (?:д|буд)?\.? ?[0-9]{1,4}\b"
 )
@@ -97,7 +100,10 @@ _IDEOGRAPHS = (
     r"[都道府県市区町村][\p{Han}\p{Hiragana}\p{Katakana}]{1,10}[0-9]{1,4}(?:丁目|番地?|号|-[0-9])|"
     r"\p{Hangul}{1,8}(?:시|도|군|구)[ \p{Hangul}0-9]{0,16}(?:로|길|동|가) ?[0-9]{1,4}(?:-[0-9]{1,4})?"
 )
-_GREEK = r"(?:\p{Greek}{3,}[ \t]+){1,3}[0-9]{1,4}[A-Za-zΑ-Ω]?,{0,2} (?:ΤΚ |Τ\.Κ\. )?[0-9]{3} ?[0-9]{2}\b"
+_GREEK = (
+    r"(?:\p{Greek}{3,}[ \t]+){1,3}[0-9]{1,4}"
+    r"\p{L}?,{0,2} (?:\p{Greek}{2} |\p{Greek}\.\p{Greek}\. )?[0-9]{3} ?[0-9]{2}\b"
+)
 # An address holds one of these words, and a digit. Rules look only near them: over whole texts they are dear.
 _ANCHOR = Pattern(
     rf"\b(?:(?i:{_AFTER}|{_BEFORE}|suite|apt|apartment|unit|flat|ste|lgh|leilighet|piso|psc|cmr|apo|"

@@ -21,6 +21,7 @@ from serve.signals.sensitivity import (
     labels,
     people,
     places,
+    traces,
 )
 from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import fold
@@ -61,6 +62,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
     Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
+    Detector("traces", traces.suspects, traces.find),
     Detector("places", places.suspects, places.find),
     Detector("people", people.suspects, people.find),
 )
