@@ -7,20 +7,24 @@ from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.placeholder import entropy, is_placeholder, is_reference
 
 LOGIN_NAMES = (
-    r"(?:pass(?:word|wd|phrase|code)|passwd|pwd|\bpw\b|\bpass\b|_pass\b|kennwort|passwort|"
-    r"lösenord|mot de passe|contraseña|salasana|adgangskode|passord)"
+    r"(?:pass(?:word|wd|phrase|code)|passwd|pwd|\bpw\b|\bpass\b|_pass\b|kennwort|passwort|bindpw|"
+    r"(?:store|key|db|user|admin|root|smtp|mail|ssh|ftp|wifi)_?pass\b|(?:auto)?logonpassword|\bpsk\b|"
+    r"lösenord|mot de passe|contraseña|salasana|adgangskode|passord|wachtwoord|hasło|\bhaslo\b|\bsenha\b|"
+    r"palavra-passe|\bparola\b|\bheslo\b|jelszó|lozinka|пароль|密码|密碼|パスワード|비밀번호)"
 )
 KEY_NAMES = (
     r"(?:api[_\-. ]?key|apikey|secret|token|access[_\-. ]?key|account[_\-. ]?key|private[_\-. ]?key|"
-    r"encryption[_\-. ]?key|"
+    r"encryption[_\-. ]?key|(?:app|admin|write|server|service|shared|client|deploy|storage|hmac|aes|crypt|"
+    r"cipher|session|cookie|jwt|ssh|integration|application|functions?|host)[_\-. ]?key|"
     r"signing[_\-. ]?key|master[_\-. ]?key|auth[_\-]?key|license[_\-. ]?key|credentials?|\b_?auth\b|"
-    r"\bsalt\b|webhook|\bsas\b|\bmaster\b)"
+    r"\bsalt\b|webhook|\bsas\b|\bmaster\b|[_\-]pat\b|schlüssel|nyckel|\bclé\b|\bclave\b|密钥|令牌)"
 )
 
 # name, up to three closing marks, a sign of assignment, then a quoted or bare value.
 VALUE = (
     r"(?i){names}[\w\-]{{0,24}}[\\\"'`\])*]{{0,4}}[ \t]{{0,8}}"
-    r"(?:(?::=|=>|={{1,3}}|\?:|:|>|,|\bis:?|\bär\b|\bist\b|\best\b|\bes\b)[ \t]{{0,8}}\\?|[ \t]{{1,8}})"
+    r"(?:(?::=|=>|={{1,3}}|\?:|:|>|,|\b(?:is:?|ist|lautet|est|es|er|jest|on)\b|[ \t](?:är|è|é)[ \t])[ \t]{{0,8}}\\?|"
+    r"[ \t]{{1,8}})"
     r"(?:[A-Za-z\[\]]{{1,12}}[ \t]?=[ \t]?|[^\s\"']{{1,48}}[ \t]\?:[ \t])?"
     r"(\"[^\"\n]{{4,512}}\"|'[^'\n]{{4,512}}'|`[^`\n]{{4,512}}`|[^\s\"'`,;<>]{{5,512}})"
 )

@@ -22,6 +22,16 @@ _PLACEHOLDER_WORDS = (
 _PLACEHOLDER_DOMAINS = frozenset(_PLACEHOLDER_WORDS.split())
 _RESERVED_ENDINGS = frozenset(("example", "test", "invalid", "localhost", "local"))
 _NOT_PEOPLE = frozenset(("git", "hg", "svn"))
+# At a domain that stands for any, only these are nobody: made-up people there are made up like real ones.
+_NOBODY_WORDS = """
+    a b me you your my user username user1 user2 name firstname lastname first last first.last firstname.lastname
+    name.surname foo bar baz test tester testing email mail e-mail myemail youremail your.email my.email your_email
+    example sample admin administrator root info contact support help hello sales office team noreply no-reply
+    postmaster webmaster abuse someone somebody anyone nobody john jane john.doe jane.doe johndoe janedoe doe joe alice
+    bob carol dave eve charlie mallory alice.smith recipient sender from to customer client member account owner
+    security billing press jobs hr legal privacy feedback subscribe newsletter notifications alerts demo dev api bot
+    """
+_NOBODY = frozenset(_NOBODY_WORDS.split())
 # Endings of files that are no top-level domain: "logo@2x.png" is not an address.
 _FILE_ENDINGS = frozenset(
     ("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "json", "html", "txt")
@@ -37,15 +47,24 @@ _PHONE_CUE = Pattern(
     r"\btext|fax|contact|"
     r"reach|telefon|mobil|puhelin|téléphone|portable|teléfono|móvil|\btlf|handy)"
 )
+# "My number", "call me" and the words for telephones where English has others.
+_OTHER_LANGUAGES = (
+    r"(?:mein\w*|min|mitt|mon|mio|mijn|mój|moj\w*|meu|mi|můj) (?:\w+ )?(?:nummer|numéro|número|numero|numer\w*|"
+    r"čísl\w+)|(?:mobil|handy|telefon|gsm|gsm-)nummer\w*|puhelinnumero\w*|telefoonnummer|telefono|cellulare|"
+    r"telefone|celular|telemóvel|telefón|gsm|mobiel|rufnummer|numer telefonu|telefonní|ring mig|ring meg|ring til|"
+    r"ruf mich|rufen sie|llám\w+|llame|appel\w+|joignable|chiam\w+|bel (?:me|ons|mij)|zadzwoń|lig\w{0,4}|soita|"
+    r"zavolej\w*|hívj\w*|sună\w*|тел|телефон|電話|电话|手机|연락처|전화"
+)
 # So clear a cue that the number need not be one that is given out today.
-_PHONE_LABEL = Pattern(
-    r"(?i)(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
+_PHONE_LABEL = (
+    r"(?i)(?:(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
     r"\bdirect line|\btelefon\w*|\bmobil|"
     r"\bpuhelin|téléphone|teléfono|móvil|\btlf|\bhandy|hotline|extension)(?: number| no\.?| nr\.?| #)"
     r"?\s{0,2}[:#.=|]?\s{0,3}"
-    r"(?:is |at |on )?[\s*\"']{0,4}$|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
+    r"(?:is |at |on )?[\s*\"']{0,4}|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
     r" her| them| you| back|"
-    r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}$|\bnumber(?: is|:|'s)\s{0,2}$"
+    r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}|\bnumber(?: is|:|'s)\s{0,2}|"
+    rf"\b(?:{_OTHER_LANGUAGES})\b[^\n.;0-9+(]{{0,24}})"
 )
 _PHONE_WORD = Pattern(
     r"(?i)\b(?:(?:tele)?phones?|phoned|tel|call(?:ed|ing|er)|call (?:me|us|him|her|them|back|from|on|"
@@ -57,6 +76,11 @@ _OTHER_NUMBER = Pattern(
     r"(?i)(?:order|invoice|isbn|issn|doi|tracking|ticket|serial|model|part|case|ref(?:erence)?|"
     r"version|account|id|"
     r"function|line|port|page|step|[=(\[{][0-9. ,\-]{0,8})[\s:.#]*(?:no|nr|number)?[\s:.#]*$"
+)
+_EXTENSION = r"(?: ?(?:x|ext\.?|extension|#) ?[0-9]{1,6})?"
+# Three, three and four digits with dashes or brackets are nothing else, given out or not.
+_DASHED = Pattern(
+    r"(?:1[ .\-])?(?:\([2-9][0-9]{2}\)[ \-]{0,2}|[2-9][0-9]{2}[\-.])[0-9]{3}[\-.][0-9]{4}" + _EXTENSION
 )
 _MOST_PHONES = 64
 # A telephone number is not the tail of a decimal, a date, a range or a longer number.
@@ -73,13 +97,27 @@ _VERSION = Pattern(
 def _is_email(value: str) -> bool:
     local, _, domain = value.replace(" ", "").lower().rpartition("@")
     *front, name, ending = domain.split(".")
-    placeholder = (name in _PLACEHOLDER_DOMAINS and not front) or "example" in (name, *front)
-    return not placeholder and ending not in _RESERVED_ENDINGS | _FILE_ENDINGS and local not in _NOT_PEOPLE
+    placeholder = (
+        (name in _PLACEHOLDER_DOMAINS and not front)
+        or "example" in (name, *front)
+        or ending in _RESERVED_ENDINGS
+    )
+    return not (placeholder and local in _NOBODY) and ending not in _FILE_ENDINGS and local not in _NOT_PEOPLE
 
 
 def _is_international(value: str) -> bool:
     """Whether a front of `value` is a number: the match may run on into the next number."""
-    return not _FICTIONAL.found(value) and any(_valid_in(_plus(front), None) for front in prefixes(value))
+    return not _FICTIONAL.found(value) and any(map(_is_possible, prefixes(value)))
+
+
+def _is_possible(value: str) -> bool:
+    """Whether the country exists and its numbers may be that long, and the digits are not those of a sum."""
+    try:
+        number = phonenumbers.parse(_plus(value), None)
+    except phonenumbers.NumberParseException:
+        return False
+    grouped = not value.lstrip("+").isdigit()
+    return phonenumbers.is_valid_number(number) or (grouped and phonenumbers.is_possible_number(number))
 
 
 def _plus(value: str) -> str:
@@ -87,7 +125,7 @@ def _plus(value: str) -> str:
 
 
 def _is_american(value: str) -> bool:
-    return not _FICTIONAL.found(value) and _valid_in(value, "US")
+    return not _FICTIONAL.found(value) and (_valid_in(value, "US") or bool(_DASHED.covers(value)))
 
 
 def _is_national(value: str) -> bool:
@@ -130,7 +168,7 @@ def _is_version(value: str) -> bool:
 
 
 _NATIONAL = r"\(?0[0-9]{1,4}\)?[ \-/.][0-9]{2,8}(?:[ \-][0-9]{2,4}){0,4}"
-_AMERICAN = r"(?:1[ .\-])?\(?[2-9][0-9]{2}\)?[ .\-]{1,2}[2-9][0-9]{2}[ .\-][0-9]{4}"
+_AMERICAN = r"(?:1[ .\-])?\(?[2-9][0-9]{2}\)?[ .\-]{0,2}[0-9]{3}[ .\-][0-9]{4}" + _EXTENSION
 
 RULES = RuleSet(
     (
@@ -142,7 +180,7 @@ RULES = RuleSet(
         ),
         Rule(
             "phone",
-            Pattern(r"(?:\+|00) ?[1-9][0-9]{0,2}(?:[ .\-/()]{0,3}[0-9]){6,13}"),
+            Pattern(r"(?:\+|\b00) ?[1-9][0-9]{0,2}(?:[ .\-/()]{0,3}[0-9]){6,13}" + _EXTENSION),
             _is_international,
             grouped=True,
             veto=_MIDWAY,
@@ -178,9 +216,8 @@ RULES = RuleSet(
         ),
         Rule(
             "phone",
-            Pattern(r"[+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14}"),
+            Pattern(rf"{_PHONE_LABEL}([+(]{{0,2}}[0-9](?:[ .\-/()]{{0,3}}[0-9]){{6,14}}{_EXTENSION})"),
             lambda value: not _FICTIONAL.found(value) and len(set(value)) > 3,
-            lead=_PHONE_LABEL,
             edge="digits",
         ),
         Rule(

@@ -8,57 +8,10 @@ from serve.signals.sensitivity.assigned import KEY_NAMES, LOGIN_NAMES, VALUE, is
 from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.placeholder import entropy, is_placeholder
 from serve.signals.sensitivity.rule import Rule, RuleSet
+from serve.signals.sensitivity.vendors import KEY_SHAPES
 
 _WORD = r"(?:^|[^0-9A-Za-z])"
 
-_KEY_SHAPES = (
-    r"(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}",
-    r"gh[pousr]_[0-9A-Za-z]{30,}",
-    r"github_pat_[0-9A-Za-z_]{22,}",
-    r"gl(?:pat|dt|rt|cbt|ptt|oas|soat|ft|imt|agent)-[0-9A-Za-z_\-]{18,}",
-    r"xox[abeoprs](?:-[0-9A-Za-z]+)*-[0-9A-Za-z]{8,}",
-    r"xapp-[0-9]-[0-9A-Z]+-[0-9]+-[0-9a-z]{16,}",
-    r"hooks\.slack\.com/services/T[0-9A-Z]+/B[0-9A-Z]+/[0-9A-Za-z]{16,}",
-    r"(?:sk|rk|pk|whsec)_(?:live|test|prod)_[0-9A-Za-z]{16,}",
-    r"whsec_[0-9A-Za-z]{24,}",
-    r"AIza[0-9A-Za-z_\-]{33,}",
-    r"ya29\.[0-9A-Za-z_\-]{20,}",
-    r"GOCSPX-[0-9A-Za-z_\-]{20,}",
-    r"sk-ant-[0-9A-Za-z_\-]{16,}",
-    r"sk-(?:proj|svcacct|admin|or|lf)-[0-9A-Za-z_\-]{16,}",
-    r"hf_[0-9A-Za-z]{30,}",
-    r"npm_[0-9A-Za-z]{30,}",
-    r"pypi-[0-9A-Za-z_\-]{32,}",
-    r"hv[sbr]\.[0-9A-Za-z_\-]{20,}",
-    r"nvapi-[0-9A-Za-z_\-]{32,}",
-    r"sl\.[0-9A-Za-z_\-]{60,}",
-    r"SG\.[0-9A-Za-z_\-]{16,}\.[0-9A-Za-z_\-]{16,}",
-    r"sgp_(?:[0-9a-zA-Z]+_)?[0-9a-f]{32,}",
-    r"sq[pua]_[0-9a-f]{32,}",
-    r"dop_v1_[0-9a-f]{40,}",
-    r"dckr_pat_[0-9A-Za-z_\-]{20,}",
-    r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
-    r"AGE-SECRET-KEY-1[0-9A-Z]{50,}",
-    r"EAACEdEose0cBA[0-9A-Za-z]+",
-    r"(?:AccountKey|SharedAccessKey)=[0-9A-Za-z+/]{30,}",
-    r"sha256~[0-9A-Za-z_\-]{40,}",
-    r"[0-9]{8,10}:AA[0-9A-Za-z_\-]{33}",
-    r"\b(?:SK|AC)[0-9a-f]{32}\b|\bkey-[0-9a-f]{32}\b|\b[0-9a-f]{32}-us[0-9]{1,2}\b",
-    r"discord(?:app)?\.com/api/webhooks/[0-9]{15,}/[0-9A-Za-z_\-]{30,}",
-    r"webhook\.office\.com/webhookb2/[0-9A-Za-z@\-]{36,}/IncomingWebhook/[0-9a-f]{32}",
-    r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}|NRAK-[0-9A-Z]{27}|CFPAT-[0-9A-Za-z_\-]{43}|API-[0-9A-Z]{26}\b",
-    r"dp\.(?:pt|st|ct|sa)\.[0-9A-Za-z]{40,}|sntry[su]_[0-9A-Za-z+/=_]{40,}|dt0c01\.[0-9A-Z]{24}\.[0-9A-Z]{64}",
-    r"ATATT3[0-9A-Za-z_\-=]{60,}|ATBB[0-9A-Za-z]{28,}|LTAI[0-9A-Za-z]{16,20}\b|AKID[0-9A-Za-z]{32}",
-    r"rubygems_[0-9a-f]{48}|xkeysib-[0-9a-f]{64}|pscale_(?:tkn|pw|oauth)_[0-9A-Za-z_\-]{32,}|"
-    r"ops_eyJ[0-9A-Za-z]{60,}",
-    r"[0-9A-Za-z]{14}\.atlasv1\.[0-9A-Za-z_\-=]{60,}|sq0[a-z]{3}-[0-9A-Za-z_\-]{22,}|\bEAA[0-9A-Za-z]{60,}",
-    r"dapi[0-9a-f]{32}|nfp_[0-9A-Za-z]{36}|bkua_[0-9a-f]{40}|oy2[0-9a-z]{43}|"
-    r"CCIPAT_[0-9A-Za-z]{22}_[0-9a-f]{40}",
-    r"A3-[0-9A-Z]{6}-(?:[0-9A-Z]{11}|[0-9A-Z]{6}-[0-9A-Z]{5})-[0-9A-Z]{5}-[0-9A-Z]{5}-[0-9A-Z]{5}",
-    r"sonar\.(?:login|token)=[0-9a-f]{40}",
-    r"glc_[0-9A-Za-z+/]{32,}|glsa_[0-9A-Za-z]{32}",
-    r"(?:r8|gsk|xai|pplx|tvly|fw|lin_api|ntn|secret|figd|rnd|pat|dapi|shippo_live)[_\-][0-9A-Za-z]{32,}",
-)
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _JWT = r"eyJ[0-9A-Za-z_\-]{8,}\.[0-9A-Za-z_\-]{8,}(?:\.[0-9A-Za-z_\-]*)?"
 _PRIVATE_KEY = (
@@ -70,8 +23,9 @@ _WRAPPED_KEYS = ("OPENSSH", "PGP")
 _SHORTEST_WRAPPED, _SHORTEST_KEY = 160, 40
 _URL_LOGIN = r"(?i)[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{}$]*:([^\s@/\"'<>{}]{3,256})@[^\s\"'/@]"
 _HASH = (
-    r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}|\$(?:[156y]|apr1|"
+    r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}|\$(?:[1567y]|apr1|"
     r"gy)\$[^\s$:]*\$(?:[^\s$:]+\$)?[./A-Za-z0-9]{20,}|"
+    r"\$7\$[./A-Za-z0-9$]{40,}|\$[89]\$[./A-Za-z0-9]{14}\$[./A-Za-z0-9]{43}|"
     r"\$argon2(?:id|i|d)\$[^\s]{30,}|pbkdf2_sha256\$[0-9]+\$[^\s$]+\$[A-Za-z0-9+/=]{20,}|\{S?SHA(?:256|"
     r"512)?\}[A-Za-z0-9+/=]{20,}"
 )
@@ -82,15 +36,46 @@ _FLAT_HEADER = (
     r"(?i)(?:authorization|x-api-key|x-auth-token|private-token|\bcookie)"
     r"[\"']?\s*[:=]\s*[\"']?([0-9A-Za-z._~+/\-]{20,}={0,2})"
 )
+_COOKIE = (
+    r"(?i)\bcookie[\"']?\s*[:=]\s*[\"']?[^\n]{0,200}?[\w\-]*(?:sess|sid\b|auth|token|jwt|remember)[\w\-.]*"
+    r"=([0-9A-Za-z._~+/%\-]{16,})"
+)
+# Short codes count only behind what they are called.
+_CODE_NAMES = (
+    r"(?:pin(?:[ -]?(?:code|kod|koodi|number|nummer))|(?:my|your|his|her|our|card|sim|door|alarm|atm|min|mein|mon|mi)"
+    r" pin|cvv2?|cvc2?|card security code|one[- ]time (?:pass)?code|(?:verification|otp|2fa|mfa|door|alarm|gate|safe"
+    r"|unlock|access) (?:pass)?code|\botp\b|engångskod|portkod|code (?:pin|secret)|código de verificación)"
+)
+_SHORT_CODE = (
+    rf"(?i)\b{_CODE_NAMES}[\"'*]{{0,3}}(?:\s{{0,2}}[:=#]\s{{0,2}}| is:? | är | ist | est |"
+    rf" es )[\"'*]{{0,3}}([0-9]{{3,8}})\b"
+)
+_PHRASE = (
+    r"(?i)(?:(?:seed|recovery|mnemonic|backup|secret) (?:phrase|words)|mnemonic|wallet words)[\"'*]{0,3}"
+    r"(?: is)?\s{0,3}[:=\n]\s{0,4}[\"']?((?:(?:[0-9]{1,2}[.)] ?)?[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})"
+)
+_SAMPLE_CODES_WORDS = "123 1234 12345 123456 0000 1111 000000 12345678 000 111 9999"
+_SAMPLE_CODES = frozenset(_SAMPLE_CODES_WORDS.split())
+_PROSE = "the and for your you with that this are from have can not was will when any all one used"
+_PROSE_WORDS = frozenset(_PROSE.split())
 _LITERAL = r"[\"'`]([^\"'`\s]{5,128})[\"'`]"
 _CALLS = (
     rf"(?i){LOGIN_NAMES}\w{{0,16}}(?:\.set)?\(\s*{_LITERAL}\s*\)",
     rf"(?i){LOGIN_NAMES}[^\n]{{0,48}}\?[^\n]{{1,48}}:\s*{_LITERAL}",
-    rf"(?i){LOGIN_NAMES}\s*</name>\s*<value>([^<\s]{{5,128}})</value>",
+    rf"(?i){LOGIN_NAMES}\s*(?:</name>)?>?\s*<value>([^<\s]{{5,128}})</value>",
+    r"(?i)\bidentified (?:with \w+ )?by\s+['\"]([^'\"\n]{5,128})['\"]",
+    r"(?m)^[\w.\-*]+:(?:[0-9]{2,5}|\*):[\w.\-*]+:[\w.\-*]+:([^\s:]{6,128})\r?$",
 )
 _COMMAND_LINES = (
     r"\bmysql\w*\b[^\n|;]{0,120}\s-p([^\s\-\"'$][^\s]{4,64})",
     r"\bcurl\b[^\n|;]{0,200}\s(?:-u|--user)[ =]?[\"']?[^\s:\"'$]{1,64}:([^\s\"'$]{4,128})",
+    r"\b(?:docker|podman|oc|helm|skopeo|az|sshpass)\b[^\n|;]{0,120}\s-p[ =]?[\"']?([^\s\"'$\-][^\s\"'$]{4,128})",
+    r"\b(?:mosquitto_\w+|sqlcmd|unzip|zip)\b[^\n|;]{0,120}\s-P[ =]?[\"']?([^\s\"'$\-][^\s\"'$]{4,128})",
+    r"\bredis-cli\b[^\n|;]{0,120}\s-a[ =]?[\"']?([^\s\"'$\-][^\s\"'$]{4,128})",
+    r"\bldap\w+\b[^\n|;]{0,120}\s-w[ =]?[\"']?([^\s\"'$\-][^\s\"'$]{4,128})",
+    r"\bopenssl\b[^\n|;]{0,120}\s(?:-k|-pass(?:in|out)? pass:)[ =]?[\"']?([^\s\"'$\-][^\s\"'$]{4,128})",
+    r"(?i)\b(?:password|secret|key) [05789] [\"']?([^\s\"'$]{6,128})",
+    r"(?i)\b(?:server-?key|server key|snmp-server community|\bpsk)[ \t]+[\"']?([^\s\"'$]{6,128})",
     r"\bsshpass\s+-p\s*[\"']?([^\s\"'$]{4,128})",
     r"(?i)\bnet use\b[^\n]{0,120}/user:\S{1,64}\s+([^\s*/]{5,64})",
 )
@@ -106,6 +91,11 @@ _TOKEN_ENTROPY = 4.4
 _SECRET_ID = (
     rf"(?i)(?:(?:secret|role)[_\-]?id|api[_\-]?key|secret|token|password)[\"']?\s*[:=]\s*[\"']?({_UUID})"
 )
+
+
+def _is_phrase(words: str) -> bool:
+    """Whether `words` are drawn from a list, not written as a sentence."""
+    return _PROSE_WORDS.isdisjoint(words.lower().split())
 
 
 def _is_live(key: str) -> bool:
@@ -150,7 +140,7 @@ def _is_bare_token(line: str) -> bool:
 
 RULES = RuleSet(
     (
-        Rule("provider_key", Pattern("|".join(_KEY_SHAPES)), _is_live),
+        Rule("provider_key", Pattern("|".join(KEY_SHAPES)), _is_live),
         Rule("provider_key", Pattern(rf"{_WORD}(sk-[0-9A-Za-z]{{20,}})"), _is_live),
         Rule("jwt", Pattern(_JWT), lambda token: token.count(".") > 0),
         Rule("private_key", Pattern(_PRIVATE_KEY), _is_private_key),
@@ -170,7 +160,10 @@ RULES = RuleSet(
             Pattern(_FLAT_HEADER),
             is_key_value,
         ),
+        Rule("authorization_header", Pattern(_COOKIE), is_key_value),
         Rule("key_assignment", Pattern(_SECRET_ID)),
+        Rule("short_code", Pattern(_SHORT_CODE), lambda v: v not in _SAMPLE_CODES),
+        Rule("recovery_phrase", Pattern(_PHRASE), _is_phrase),
         Rule(
             "password_assignment",
             Pattern(VALUE.format(names=LOGIN_NAMES)),

@@ -7,7 +7,7 @@ import base64
 import binascii
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import log2
@@ -81,10 +81,19 @@ def _descend(text: str, depth: int, texts: list[str], budget: _Budget) -> bool:
 
 
 def _candidates(text: str) -> Iterator[tuple[Hit, Iterator[bytes]]]:
-    for hit in _RUN.hits(text):
+    for hit in _once(_RUN.hits(text)):
         yield hit, _from_letters(hit.value)
-    for hit in _HEX.hits(text):
+    for hit in _once(_HEX.hits(text)):
         yield hit, _from_hex(hit.value)
+
+
+def _once(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """Short runs once each; a long one every time, for its place decides whether it is a blob."""
+    known: set[str] = set()
+    for hit in hits:
+        if hit.value not in known or len(hit.value) >= _BLOB_ANNOUNCED:
+            known.add(hit.value)
+            yield hit
 
 
 def _from_letters(run: str) -> Iterator[bytes]:

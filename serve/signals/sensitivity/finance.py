@@ -35,11 +35,13 @@ def _is_card(value: str) -> bool:
 
 
 def _has_issuer(number: str) -> bool:
-    """Visa, Mastercard, Amex, JCB, Diners, Discover, UnionPay, Maestro; each with its length."""
+    """Visa, Mastercard, Amex, JCB, Diners, Discover, UnionPay, Mir, Maestro; each with its length."""
     two, four, size = int(number[:2]), int(number[:4]), len(number)
+    if size == 12:
+        return two in (56, 57, 58) or four in (5018, 5020, 5038, 6304, 6390, 6759, 6761, 6762, 6763)
     if number[0] == "4":
         return size in (13, 16, 19)
-    if 51 <= two <= 55 or 2221 <= four <= 2720:
+    if 51 <= two <= 55 or 2200 <= four <= 2204 or 2221 <= four <= 2720:
         return size == 16
     if two in (34, 37):
         return size == 15
@@ -81,7 +83,7 @@ def _iban_size(country: str) -> int:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("payment_card", Pattern(r"[0-9]{13,19}"), _is_card, edge="digits"),
+    Rule("payment_card", Pattern(r"[0-9]{12,19}"), _is_card, edge="digits"),
     Rule(
         "payment_card",
         Pattern(

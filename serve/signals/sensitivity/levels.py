@@ -22,6 +22,18 @@ _INTERNAL_RULES = (
     "given_name",
     "unchecked_names",
     "signed_name",
+    "non_latin_name",
+    # traces of a life or a work
+    "account_path",
+    "mail_headers",
+    "redaction_mark",
+    "own_host",
+    "company_name",
+    "affiliation",
+    "organisation",
+    "cited_name",
+    "link_to_one",
+    "own_place",
 )
 
 _CONFIDENTIAL_RULES = (
@@ -41,6 +53,7 @@ _CONFIDENTIAL_RULES = (
     "nl_bsn",
     "gb_nhs",
     "gb_nino",
+    "foreign_id",
     "identity_document",
     "date_of_birth",
     # contact
@@ -60,6 +73,8 @@ _CONFIDENTIAL_RULES = (
     "key_assignment",
     "secret_manifest",
     "bare_token",
+    "short_code",
+    "recovery_phrase",
     # labels
     "confidential_banner",
     "confidential_field",
@@ -69,6 +84,8 @@ _CONFIDENTIAL_RULES = (
     "patient_record",
     "patient_statement",
     "personal_fact",
+    "own_health",
+    "own_money",
     # business
     "company_code",
     "trade_secret",

@@ -33,15 +33,38 @@ _DE_CUE = Pattern(r"(?i)steuer|\bidnr\b|\btin\b|identifikationsnummer|tax[\s-]+i
 _PL_CUE = Pattern(r"(?i)pesel")
 _NL_CUE = Pattern(r"(?i)\bbsn\b|burgerservice|sofi")
 _NHS_CUE = Pattern(r"(?i)\bnhs\b|national health")
+# Words for documents and numbers of persons. What stands behind one, with a digit in it, is such a number.
 _DOCUMENT_CUE = Pattern(
-    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+licen[sc]e|identity card|id card|personalausweis|reisepass|"
-    r"passeport|pasaporte|körkort|førerkort|passnummer)"
+    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| #)|"
+    r"licen[sc]e (?:no|number|#)|"
+    r"identity card|\bid card|personalausweis|reisepass|führerschein|aufenthaltstitel|permis de conduire|"
+    r"carte d'identité|passeport|pasaporte|(?:carnet|permiso|licencia) de conducir|patente di guida|"
+    r"carta d'identità|passaporto|rijbewijs|paspoort|identiteitskaart|prawo jazdy|dow[oó]d osobist|paszport|"
+    r"carta de condução|passaporte|bilhete de identidade|\bcnh\b|körkort|førerkort|kørekort|ajokort|passnummer|"
+    r"passinumero|(?:national|personal|citizen|government|voter|resident|alien|tax(?:payer)?)[ \-]?"
+    r"(?:id|identification|identity|registration)\b|social (?:security|insurance) (?:no|num)|\bid[ \-]?number|"
+    r"(?:employee|student|member|patient|insurance|policy) (?:id|no\.|number)|steuer-?(?:id|nummer)|"
+    r"sozialversicherungs\w*|rentenversicherungs\w*|krankenversicherten\w*|versichertennummer|personnummer|"
+    r"personnr|henkilötunnus|cpr-?n\w*|sécurité sociale|numéro fiscal|\bdni\b|\bnie\b|\bnif\b|\bcpf\b|\bcurp\b|\brfc\b|"
+    r"\brut\b|\bcuil\b|\bcuit\b|\bpesel\b|\bbsn\b|\bssn\b|\bitin\b|\bnino\b|\baadhaar\b|\bpan (?:card|no|number)|"
+    r"\bpps(?:n| number)|\btfn\b|codice fiscale|"
+    r"rodné číslo|\bcnp\b|\boib\b|\begn\b|\bemso\b|"
+    r"身份证|護照|护照|マイナンバー|주민등록번호)"
+)
+_DOCUMENT = (
+    r"(?:[A-Za-z]{0,4}[ \-]?[0-9]{1,4}[ \-./]?){0,1}[A-Za-z]{0,3}[0-9]{2,}(?:[ \-./]?[0-9A-Z]{1,5}){1,4}\b"
 )
 # A label, not the verb: biographies are full of dates on which somebody was born.
 _BIRTH = (
     r"(?i)(?:\bdob\b|date of birth|birth ?date|födelsedatum|fødselsdato|syntymäaika|geburtsdatum|"
     r"date de naissance|fecha de nacimiento)(?:[\"'*]{0,3}\s{0,2}[:=(\-]?\s{0,2}[\"'*]{0,2}| is | är | ist | est | es )"
     r"([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4})"
+)
+
+
+_CALENDAR = Pattern(
+    r"(?:19|20)[0-9]{2}[\-./][0-9]{1,2}[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)?[0-9]{2}|"
+    r"(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}"
 )
 
 
@@ -86,10 +109,14 @@ def _spaced(count: int) -> str:
 
 _SSN_DASHED = rf"{_spaced(3)} ?- ?{_spaced(2)} ?- ?{_spaced(4)}"
 _SSN_LOOSE = r"[0-9](?:[ .\-_/]{0,2}[0-9]){8}"
-_ELEVEN = r"[0-7][0-9][01458][0-9]{3}[ \-]?[0-9]{5}"
+# Days and months, with what temporary numbers add to them.
+_DAY = r"(?:0[1-9]|[1256][0-9]|3[01]|4[1-9]|7[01])"
+_MONTH = r"(?:0[1-9]|1[0-2]|4[1-9]|5[0-2]|8[1-9]|9[0-2])"
+_ELEVEN = rf"{_DAY}{_MONTH}[0-9]{{2}}[ \-]?[0-9]{{5}}"
+_DATE = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]|6[1-9]|[78][0-9]|9[01])"
 _ELEVEN_SPELT = r"[0-7](?: [0-9]){10}"
 _NIR = (
-    rf"[1-478]{_GAP}[0-9]{{2}}{_GAP}[0-9]{{2}}{_GAP}[0-9][0-9AB]{_GAP}"
+    rf"[1-478]{_GAP}[0-9]{{2}}{_GAP}(?:0[1-9]|1[0-2]|[2-9][0-9]){_GAP}(?:0[1-9]|[1-9][0-9]|2[AB]){_GAP}"
     rf"[0-9]{{3}}{_GAP}[0-9]{{3}}{_GAP}[0-9]{{2}}"
 )
 
@@ -105,7 +132,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "se_personnummer",
-        Pattern(r"(?:19|20)[0-9]{2}[01][0-9]{3} ?[-+]? ?[0-9]{4}|[0-9]{2}[01][0-9]{3} ?[-+] ?[0-9]{4}"),
+        Pattern(rf"(?:19|20)[0-9]{{2}}{_DATE} ?[-+]? ?[0-9]{{4}}|[0-9]{{2}}{_DATE} ?[-+] ?[0-9]{{4}}"),
         _is_personnummer,
         grouped=True,
         edge="digits",
@@ -123,7 +150,7 @@ RULES: tuple[Rule, ...] = (
     Rule("dk_cpr", Pattern(r"[0-9]{6} ?-? ?[0-9]{4}"), _is_cpr, cue=_CPR_CUE, grouped=True, edge="digits"),
     Rule(
         "fi_hetu",
-        Pattern(r"(?i)[0-3][0-9][01][0-9]{3} ?[\-+A-FU-Y] ?[0-9]{3}[0-9A-Y]"),
+        Pattern(r"(?i)[0-3][0-9](?:0[1-9]|1[0-2])[0-9]{2} ?[\-+A-FU-Y] ?[0-9]{3}[0-9A-Y]"),
         _is_hetu,
         edge="word",
     ),
@@ -181,9 +208,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "identity_document",
-        Pattern(r"[A-Za-z]{0,3}[0-9]{6,12}"),
+        Pattern(_DOCUMENT),
+        lambda value: 6 <= sum(map(str.isdigit, value)) <= 20 and not _CALENDAR.covers(value),
         cue=_DOCUMENT_CUE,
-        reach=48,
+        reach=40,
         edge="word",
     ),
     Rule(

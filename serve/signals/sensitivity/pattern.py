@@ -3,12 +3,14 @@
 Knows how to search. Does not know what is searched for.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import re2  # type: ignore[import-untyped]
 
 _MAX_MEM = 16 << 20
+_REST_OF_TOKEN = re.compile(rb"[0-9A-Za-z]*")
 _SHARD = 6
 
 
@@ -52,17 +54,18 @@ class Pattern:
         """Byte offsets of the matches: no text is decoded, which is what makes this cheap."""
         return (match.span(self._group) for match in self._compiled.finditer(data))
 
-    def overlapping(self, data: bytes) -> Iterator[tuple[int, int]]:
+    def overlapping(self, data: bytes, *, whole: bool) -> Iterator[tuple[int, int]]:
         """As `spans`, but each search goes on behind the first token of the match before it.
 
-        A stray number in front of a value can then not swallow it.
+        A stray number in front of a value can then not swallow it. `whole`: a value never begins in the
+        middle of a token, so the search goes on where the token ends, not where the match does.
         """
-        start = 0
-        while (match := self._compiled.search(data, start)) is not None:
-            yield match.span(self._group)
-            start, end = match.start() + 1, match.end()
-            while start < end and data[start : start + 1].isalnum():
-                start += 1
+        search, token, group, start = self._compiled.search, _REST_OF_TOKEN.match, self._group, 0
+        while (match := search(data, start)) is not None:
+            first, last = span = match.span(group)
+            yield span
+            behind = token(data, first + 1) if whole else token(data, first + 1, last)
+            start = behind.end() if behind else first + 1
 
     def hits(self, text: str) -> Iterator[Hit]:
         for match in self._compiled.finditer(text):

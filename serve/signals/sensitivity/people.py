@@ -94,6 +94,39 @@ _CUES: tuple[tuple[str, Pattern], ...] = (
         ),
     ),
 )
+_GREETED = (
+    rf"(?:^|\n)[ \t>\"]*(?i:dear|hi|hello|hej|hola|bonjour|hallo|liebe[r]?|kära|caro|cara|ciao|beste|drogi|"
+    rf"droga|olá|cher|"
+    rf"chère|estimad[oa])[ \t]+({_NAME}(?:[ \t]+{_NAME})?)[,!:][ \t]*\r?\n"
+)
+_GREETING = Pattern(_GREETED)
+_ANYBODY = Pattern(
+    r"(?i)\b(?:customer|sir|madam|team|all|hiring|manager|colleagues?|friends?|students?|editor|diary|santa|professor|"
+    r"committee|parents?|valued|user|guest|members?|everyone|recruiter|mom|mum|dad|reader|there|world|name|recipient|"
+    r"recruiting|family|folks|guys|ladies|gentlemen|applicant|candidate|client|neighbou?r|god|lord|future|love)\b"
+)
+_NON_LATIN: tuple[Pattern, ...] = (
+    Pattern(
+        r"\p{Lu}\p{Cyrillic}{2,}[ \t]+(?:\p{Lu}\p{Cyrillic}{2,}[ \t]+)?\p{Lu}\p{Cyrillic}+(?:ович|евич|івна|"
+        r"овна|евна|ична|инична)\b"
+    ),
+    Pattern(
+        r"\p{Lu}\p{Cyrillic}{2,}[ \t]+\p{Lu}\p{Cyrillic}+(?:ов|ова|ев|ева|ёв|ёва|ин|ина|ский|ская|цкий|цкая|"
+        r"енко|чук|ко|"
+        r"ук|юк|дзе|швили|ян)(?:$|[^\p{Cyrillic}])"
+    ),
+    Pattern(
+        r"\p{Lu}\p{Greek}{2,}[ \t]+\p{Lu}\p{Greek}+(?:ης|ας|ος|ου|άκης|ίδης|όπουλος|ιάδης|έας|ίδου|άκη)(?:$|"  # noqa: RUF001 - Greek it is
+        r"[^\p{Greek}])"
+    ),
+    Pattern(
+        r"(?:我叫|我的名字是|姓名[: ]|名字[: ]|联系人[: ]|"
+        r"聯絡人[: ]|收件人[: ]|氏名[: ]|名前[: ]|お名前|私の名前は|이름[: ]|"
+        r"성명[: ]|제 이름은|меня зовут|мене звати|με λένε)[ \t]*[\p{L}]{2,}|"
+        r"\p{Han}{1,3}(?:先生|女士|小姐|同学|さん|様)|"
+        r"\p{Hangul}{2,4} ?씨(?:$|[^\p{Hangul}])"
+    ),
+)
 # Cues that make any two words a name, or one before a relative.
 _KIN = (
     r"(?:kid|son|daughter|wife|husband|mother|father|mom|dad|sister|brother|child|children|parents|boss|"
@@ -231,6 +264,32 @@ _FAMOUS_WORDS = """
 _FAMOUS = frozenset(_FAMOUS_WORDS.split())
 
 
+# Names that alone mean a place, a unit, a language or a machine.
+_LONE_WORDS = """
+    virginia georgia carolina dakota florence paris sydney austin dallas houston jordan chad israel cambridge oxford
+    york chester lancaster lincoln madison jackson phoenix denver charlotte savannah orlando elo pareto pascal ruby
+    scala julia django jenkins celsius kelvin fahrenheit joule fibonacci dijkstra sunni shia shiite alexa siri cortana
+    claude gemini bard llama mistral benedict teutonic santa easter victoria alexandria hudson houston preston
+    """
+_LONE = frozenset(_LONE_WORDS.split())
+# Given names of the famous: with another one, a famous family name is an ordinary one.
+_FAMOUS_GIVEN_WORDS = """
+    albert isaac charles william benjamin george abraham franklin theodore john richard ronald bill hillary barack
+    michelle donald joe hunter winston margaret adolf joseph vladimir napoleon mahatma nelson karl friedrich immanuel
+    sigmund carl marie pierre nikola thomas alan leonhard pierre bernhard andrey joseph pierre-simon wolfgang ludwig
+    johann pablo leonardo vincent ernest jane mark george franz fyodor leo albert elon jeff mark steve sam warren
+    lionel cristiano roger rafael taylor justin drake kim kourtney elvis paul michael janet samuel harry luke peter
+    bruce clark sherlock james amber johnny tom angela emmanuel martin christopher galileo nicolaus johannes stephen
+    richard niels werner erwin rene jean-jacques jean homer dante jacqueline robert edward lady melania ivanka
+    """
+_FAMOUS_GIVEN = frozenset(_FAMOUS_GIVEN_WORDS.split())
+
+
+def is_made_up(data: bytes) -> bool:
+    """Whether the text is, or asks for, a story: in it a name is nobody's."""
+    return _MADE_UP.found(data)
+
+
 def suspects(data: bytes) -> bool:
     """Whether the text may hold a name. Nearly every text does."""
     return bool(data)
@@ -238,13 +297,15 @@ def suspects(data: bytes) -> bool:
 
 def find(data: bytes) -> list[str]:
     """The rules that are true of `data`: one for each way a person is named."""
-    if _MADE_UP.found(data):
+    if is_made_up(data):
         return []
     cued = [
         name for name, cue in (*_CUES, *_ACTED) if any(not _is_famous(value) for value in _values(cue, data))
     ]
+    cued += ["addressed_name" for name in _values(_GREETING, data) if not _ANYBODY.found(name)][:1]
     if _PUZZLE.found(data):
         return []
+    cued += ["non_latin_name" for one in _NON_LATIN if one.found(data)][:1]
     if any(_is_named(value) for fact in _FACTS for value in _values(fact, data)):
         cued.append("personal_fact")
     cued += [name for name, cue in _LISTED_CUES if any(map(_is_listed, _values(cue, data)))]
@@ -314,7 +375,7 @@ def _is_single(data: bytes, start: int, end: int, words: Sequence[str]) -> bool:
     opens = _SENTENCE_START.found(data[max(0, start - 8) : start])
     if opens and len(words) == 1:
         return _is_listed(words[0]) and _ACTS.found(data[end : end + 16])
-    return any(map(_is_listed, words[1:] if opens else words))
+    return any(_is_listed(word) and _plain(word) not in _LONE for word in (words[1:] if opens else words))
 
 
 def _is_named(name: str) -> bool:
@@ -342,8 +403,11 @@ def _is_family(plain: str) -> bool:
 
 
 def _is_famous(words: Sequence[str] | str) -> bool:
-    parts = words.split() if isinstance(words, str) else words
-    return any(_plain(word) in _FAMOUS for word in parts)
+    """A famous family name, unless a given name stands before it that no famous bearer has."""
+    plain = list(map(_plain, words.split() if isinstance(words, str) else words))
+    if not any(word in _FAMOUS for word in plain):
+        return False
+    return not (plain[0] in _names()[0] and plain[0] not in _FAMOUS_GIVEN | _FAMOUS)
 
 
 @lru_cache(maxsize=1 << 15)

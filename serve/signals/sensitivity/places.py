@@ -24,7 +24,11 @@ _AFTER_SHORT = (
 _BEFORE = (
     r"(?:rue|avenue|boulevard|chemin|impasse|allée|quai|via|viale|piazza|corso|vicolo|strada|calle|"
     r"avenida|avda|paseo|"
-    r"plaza|carrer|camino|carretera|rúa|rua|travessa|praça|largo|estrada|rodovia|ul|ulica|ulitsa|"
+    r"plaza|carrer|camino|carretera|rúa|rua|travessa|praça|largo|estrada|rodovia|alameda|av|pátio|ronda|"
+    r"cuesta|glorieta|"
+    r"pasaje|vereda|beco|intrarea|aleea|șoseaua|bd|str|pl|cours|place|passage|route|contrada|circunvalación|andador|"
+    r"cerrada|"
+    r"ul|ulica|ulitsa|"
     r"aleja|al|os|plac|ulice|"
     r"nám|nábřeží|strada|bulevardul|calea|jalan|jl|c/)"
 )
@@ -60,6 +64,23 @@ _LIVES = (
     r"mail(?:ed)? to|send (?:it )?to)\b)"
 )
 
+# A town behind its postcode, or before it, as envelopes have them. Four digits are no year.
+_NO_YEAR = r"(?:[013-9][0-9]{3}|1[0-8][0-9]{2}|2[1-9][0-9]{2})"
+_TOWN = r"\p{Lu}[\p{L}'\x{2019}\-]{2,}"
+_TOWNS = rf"{_TOWN}(?:[ \-/]{_TOWN}){{0,3}}"
+_PLACE = (
+    rf"(?:[A-Z]{{1,2}}-)?(?:[0-9]{{5}}|[0-9]{{3}} [0-9]{{2}}|[0-9]{{2}}-[0-9]{{3}}|[0-9]{{4}} ?[A-Z]{{2}},?|"
+    rf"[0-9]{{4}}-[0-9]{{3}}|"
+    rf"[0-9]{{5}}-?[0-9]{{3}}|{_NO_YEAR}),? {_TOWN}|"
+    rf"{_TOWNS},? (?:[A-Z]{{2,3}},? [0-9]{{4,6}}(?:-[0-9]{{4}})?|[A-Z]{{2}},? [A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|"
+    rf"[A-Z]{{1,2}}[0-9][0-9A-Z]? ?[0-9][A-Z]{{2}}|[0-9]{{5,6}}(?:-[0-9]{{3,4}})?)\b|"
+    rf"{_TOWNS}, (?:[A-Z]{{1,2}}[0-9][0-9A-Z]? ?[0-9][A-Z]{{2}}|{_NO_YEAR}|[0-9]{{5,6}})\b"
+)
+_MONTH = (
+    r"(?i:\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mai|okt|dez|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|"
+    r"maj|kesä)[a-z]*\.? )"
+)
+_SEPARATED = r"(?:[ \t]*[,;|\n\r][ \t,;|\n\r]*)"
 _COUNTED = Pattern(
     r"(?i)(?:chapter|section|table|figure|fig\.?|version|page|step|question|article|top|season|"
     r"episode|day|week|level|part|"
@@ -67,12 +88,36 @@ _COUNTED = Pattern(
 )
 
 
+# The words of addresses in letters of one's own.
+_CYRILLIC = (
+    r"(?i)(?:ул|улица|пр|просп|проспект|пр-т|пер|переулок|наб|набережная|набережна|алл|шосе|провулок|вул|"
+    r"вулиця|бул|бульвар|шоссе|площадь|пл|аллея|майдан)"
+    r"\.?[ \t]+[^\n;]{2,40}?[, ](?:д|дом|буд|будинок)?\.? ?[0-9]{1,4}\b|"
+    r"(?:проспект|улица|вулиця|бульвар|набережна|шосе),? (?:д|буд)?\.? ?[0-9]{1,4}\b"
+)
+_IDEOGRAPHS = (
+    r"\p{Han}{1,8}(?:路|街|大道|巷|弄|胡同|村)\p{Han}{0,6}[0-9A-Za-z一二三四五六七八九十百]{1,6}[号號弄座栋幢室楼]|"
+    r"[都道府県市区町村][\p{Han}\p{Hiragana}\p{Katakana}]{1,10}[0-9]{1,4}(?:丁目|番地?|号|-[0-9])|"
+    r"\p{Hangul}{1,8}(?:시|도|군|구)[ \p{Hangul}0-9]{0,16}(?:로|길|동|가) ?[0-9]{1,4}(?:-[0-9]{1,4})?"
+)
+_GREEK = (
+    r"(?:\p{Greek}{3,}[ \t]+){1,3}[0-9]{1,4}"
+    r"\p{L}?,{0,2} (?:\p{Greek}{2} |\p{Greek}\.\p{Greek}\. )?[0-9]{3} ?[0-9]{2}\b"
+)
 # An address holds one of these words, and a digit. Rules look only near them: over whole texts they are dear.
 _ANCHOR = Pattern(
     rf"\b(?:(?i:{_AFTER}|{_BEFORE}|suite|apt|apartment|unit|flat|ste|lgh|leilighet|piso|psc|cmr|apo|"
     r"fpo|dpo|box|postbox|postfach|"
-    rf"postboks|postal|apartado|postale)|{_AFTER_SHORT})\b|{_ENDING}[ \t]+[0-9]|{_LIVES}"
+    rf"postboks|postal|apartado|postale)|{_AFTER_SHORT})\b|{_ENDING}[ \t]+[0-9]|{_LIVES}|"
+    rf"[,\n;|][ \t]*(?:{_PLACE})|{_CYRILLIC}|{_IDEOGRAPHS}|{_GREEK}"
 )
+_DATED = Pattern(rf"{_MONTH}[0-9]")
+
+
+def _is_no_date(value: str) -> bool:
+    return not _DATED.found(value)
+
+
 _REACH = 96
 _MOST_WINDOWS = 300
 _DIGITS = frozenset(b"0123456789")
@@ -116,6 +161,35 @@ RULES = RuleSet(
             "street_address",
             Pattern(
                 rf"(?:^|[\n>|])[ \t]*{_HOUSE}{_GAP}\p{{Lu}}[^\n,;:!?]{{2,40}}[,\n][^\n]{{0,40}}\b{_POSTCODE}\b"
+            ),
+        ),
+        Rule(
+            "street_address",
+            Pattern(
+                rf"(?:{_CAP}|{_WORD})(?:[ \t]+{_WORD}){{0,4}}[ ,]{{1,2}}(?i:nr\.? |n[º°.] ?|no\.? )?{_HOUSE}"
+                rf"(?:[/\-][0-9]{{1,4}}[A-Za-z]?)?(?:[ ,.][^\n]{{0,24}}?)?{_SEPARATED}(?:{_PLACE})"
+            ),
+            _is_no_date,
+        ),
+        Rule(
+            "street_address",
+            Pattern(
+                rf"\b[0-9]{{1,5}}[A-Za-z]?(?:[/\-][0-9]{{1,5}})?,?{_GAP}(?:{_CAP}[ \t]*){{1,5}}{_SEPARATED}"
+                rf"(?:[^\n]{{2,40}}{_SEPARATED})?(?:{_PLACE})"
+            ),
+            veto=_COUNTED,
+        ),
+        Rule(
+            "street_address",
+            Pattern(
+                rf"\b(?i:{_BEFORE})\.?{_GAP}(?:{_WORD}[ \t]*){{1,5}}{_SEPARATED}[^\n]{{0,32}}?(?:{_PLACE})"
+            ),
+        ),
+        Rule("street_address", Pattern(rf"{_CYRILLIC}|{_IDEOGRAPHS}|{_GREEK}")),
+        Rule(
+            "street_address",
+            Pattern(
+                rf"\b(?i:{_BEFORE})\.?{_GAP}(?:{_WORD}[ \t]*){{1,5}}, ?(?i:n[º°.o]\.? ?)?(?:{_HOUSE}|S/N)\b"
             ),
         ),
         Rule(

@@ -5,7 +5,6 @@ Knows how to try rules on one text. Does not know what any rule means.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Literal
 
 from serve.signals.sensitivity.pattern import Gate, Pattern
@@ -14,7 +13,7 @@ _VETO_REACH = 32
 _TOKEN = 40
 # No value is longer than this, except those of rules without a cue.
 _LONGEST = 96
-_ALNUM = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_ALNUM = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 Edge = Literal["open", "word", "digits"]
 
@@ -26,7 +25,6 @@ class Rule:
     `cue`     must occur up to `reach` bytes before the value, in it, or an eighth of that behind it, for shapes
               that are common in ordinary text
     `veto`    must not end right before the value
-    `lead`    must end right before the value
     `edge`    what must not touch the value: `word` a letter or digit, `digits` a token with digits
               (letters alone may touch), `open` nothing in particular
     `grouped` the value has gaps inside, so a match may begin in a number before it
@@ -40,7 +38,6 @@ class Rule:
     cue: Pattern | None = None
     reach: int = 64
     veto: Pattern | None = None
-    lead: Pattern | None = None
     edge: Edge = "open"
     grouped: bool = False
     most_checked: int = 500
@@ -48,21 +45,27 @@ class Rule:
     def fires(self, data: bytes) -> bool:
         """Whether the rule is true of `data`, a text in UTF-8."""
         checked: set[bytes] = set()
-        for start, end in self._candidates(data):
-            value = data[start:end]
-            if value in checked or not self._stands(data, start, end):
-                continue
-            if len(checked) == self.most_checked or self.accepts(value.decode("utf-8", "replace")):
-                return True
-            checked.add(value)
+        stands = _EDGES[self.edge]
+        for left, right in self._fields(data):
+            field = data[left:right]
+            for start, end in self._spans(field):
+                value = field[start:end]
+                if value in checked or not (
+                    stands(field, start, end) and self._is_cued(data, left + start, left + end)
+                ):
+                    continue
+                if len(checked) == self.most_checked or self.accepts(value.decode("utf-8", "replace")):
+                    return True
+                checked.add(value)
         return False
 
-    def _candidates(self, data: bytes) -> Iterator[tuple[int, int]]:
-        search = self.pattern.overlapping if self.grouped else self.pattern.spans
-        for left, right in self._fields(data):
-            for start, end in search(data[left:right]):
-                start, end = left + start, left + end
-                yield start, _last_whole(data, start, end) if self.grouped else end
+    def _spans(self, field: bytes) -> Iterator[tuple[int, int]]:
+        if not self.grouped:
+            return self.pattern.spans(field)
+        return (
+            (start, _last_whole(field, start, end))
+            for start, end in self.pattern.overlapping(field, whole=self.edge == "digits")
+        )
 
     def _fields(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Where values can be: everywhere, or near the cues; fields that touch are one."""
@@ -80,13 +83,10 @@ class Rule:
         if right >= 0:
             yield left, right
 
-    def _stands(self, data: bytes, start: int, end: int) -> bool:
-        if not _EDGES[self.edge](data, start, end):
-            return False
+    def _is_cued(self, data: bytes, start: int, end: int) -> bool:
+        """Whether the surroundings allow a value here."""
         before = data[max(0, start - _VETO_REACH) : start]
-        if (self.veto is not None and self.veto.found(before)) or (
-            self.lead is not None and not self.lead.found(before)
-        ):
+        if self.veto is not None and self.veto.found(before):
             return False
         return self.cue is None or self.cue.found(data[max(0, start - self.reach) : end + self.reach // 8])
 
@@ -152,20 +152,15 @@ def _last_whole(data: bytes, start: int, end: int) -> int:
 
 def _isolated(data: bytes, start: int, end: int) -> bool:
     """A value glued to letters stands alone; one inside a longer digit or hex token does not."""
-    if not (data[max(0, start - 1) : start].isalnum() or data[end : end + 1].isalnum()):
+    if _is_word(data, start, end):
         return True
-    left = _run(reversed(data[max(0, start - _TOKEN) : start]))
-    right = _run(data[end : end + _TOKEN])
-    return not any(0x30 <= byte <= 0x39 for byte in left + right)
-
-
-def _run(data: Iterable[int]) -> list[int]:
-    """The ASCII letters and digits at the front of `data`."""
-    return list(takewhile(_ALNUM.__contains__, data))
+    left, right = data[max(0, start - _TOKEN) : start], data[end : end + _TOKEN]
+    touching = left[len(left.rstrip(_ALNUM)) :] + right[: len(right) - len(right.lstrip(_ALNUM))]
+    return touching.isalpha()
 
 
 def _is_word(data: bytes, start: int, end: int) -> bool:
-    return not (data[max(0, start - 1) : start].isalnum() or data[end : end + 1].isalnum())
+    return not (data[end : end + 1].isalnum() or (start and data[start - 1 : start].isalnum()))
 
 
 _EDGES: Mapping[Edge, Callable[[bytes, int, int], bool]] = {

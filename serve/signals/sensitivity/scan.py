@@ -12,6 +12,7 @@ from typing import TypeVar
 from serve.request import Leaf, RequestView
 from serve.signals.readings import Finding, Sensitivity, SensitivityReading
 from serve.signals.sensitivity import (
+    abroad,
     business,
     contact,
     credentials,
@@ -20,6 +21,7 @@ from serve.signals.sensitivity import (
     labels,
     people,
     places,
+    traces,
 )
 from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import fold
@@ -54,11 +56,13 @@ class Text:
 
 DETECTORS: tuple[Detector, ...] = (
     Detector("identifiers", identifiers.RULES.suspects, identifiers.RULES.find),
+    Detector("identifiers", abroad.RULES.suspects, abroad.RULES.find),
     Detector("contact", contact.RULES.suspects, contact.RULES.find),
     Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
     Detector("labels", labels.RULES.suspects, labels.RULES.find),
     Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
+    Detector("traces", traces.suspects, traces.find),
     Detector("places", places.suspects, places.find),
     Detector("people", people.suspects, people.find),
 )
