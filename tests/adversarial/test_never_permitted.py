@@ -26,7 +26,7 @@ from tests.support.disguises import DISGUISES, ENCODINGS, NUMBER_DISGUISES
 from tests.support.nightly import cases
 from tests.support.serving import config
 
-MANY = cases(8_500, 98_000)
+MANY = cases(9_000, 98_000)
 PER_TEST = 500
 LIE = Permit(Sensitivity.PUBLIC, frozenset({"device", "private", "eu", "global"}))
 
