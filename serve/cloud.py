@@ -55,7 +55,7 @@ class CloudProxy:
             raise LaneUnavailable(call.lane, "is switched off")
         if not config.lane(call.lane).enabled:
             raise LaneSwitchedOff(call.lane, SWITCHED_OFF)
-        egress.check(self._lanes[call.lane], call.permit, call.body, config)
+        await egress.admit(self._lanes[call.lane], call.permit, call.body, config)
         async with aclosing(coalesce(dialect.documents(call.body, call.stream))) as pieces:
             async for piece in pieces:
                 yield piece

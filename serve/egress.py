@@ -3,6 +3,7 @@
 Knows permits, re-reads the outgoing bytes on its own, and builds the HTTP client. Does not choose lanes.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass
 
@@ -42,6 +43,23 @@ def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
     level = max(found, permit.level)
     if lane.location not in config.policy.permits(level):
         raise LaneEgressDenied(lane.name, f"{level.label} content may not go to {lane.location}")
+
+
+async def admit(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
+    """`check` for the event loop: a long body is read in a thread, and one that cannot be read in time is refused.
+
+    Raises LaneEgressDenied, whatever went wrong: what was not checked does not leave.
+    """
+    try:
+        if len(body) <= config.signals.inline_chars:
+            check(lane, permit, body, config)
+        else:
+            reading = asyncio.to_thread(check, lane, permit, body, config)
+            await asyncio.wait_for(reading, config.signals.deadline_s)
+    except LaneEgressDenied:
+        raise
+    except Exception as error:  # a gate that fails stays shut
+        raise LaneEgressDenied(lane.name, f"the gate could not read it: {type(error).__name__}") from None
 
 
 def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:

@@ -61,9 +61,7 @@ async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement
     pressure, density, level = await asyncio.gather(
         _safely(context.read, view, _assume_long(view), config, long),
         _safely(constraints.read, view, ConstraintReading(0, ()), config, long),
-        _safely(
-            partial(sensitivity.read, own=config.sensitivity.own), view, _assume_confidential(), config, long
-        ),
+        _safely(partial(_level, own=config.sensitivity.own), view, _assume_confidential(), config, long),
     )
     return Signals(
         context=pressure,
@@ -72,6 +70,14 @@ async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement
         scout=first[0],
         task=task.settle(view, first[1]),
     )
+
+
+def _level(view: RequestView, own: sensitivity.Own) -> SensitivityReading:
+    """The sensitivity of a request. Raises TypeError for a reading that names no class, such as NaN."""
+    reading = sensitivity.read(view, own=own)
+    if not isinstance(reading.level, Sensitivity):
+        raise TypeError("the reading names no class")
+    return reading
 
 
 T = TypeVar("T")
@@ -85,7 +91,7 @@ async def _safely(
             return read(view)
         return await asyncio.wait_for(asyncio.to_thread(read, view), config.deadline_s)
     except Exception as error:  # a failing signal becomes its safe reading
-        name = (read.func if isinstance(read, partial) else read).__module__
+        name = "serve.signals.sensitivity" if isinstance(read, partial) else read.__module__
         log.warning("signal %s failed: %s", name, type(error).__name__)
         return fallback
 

@@ -111,7 +111,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "iban",
-        Pattern(r"(?i)[a-z]{2}[ \-]?[0-9]{2}(?:[ \-]?[0-9a-z]){11,30}"),
+        Pattern(r"(?i)[a-z]{2}[ .\-]?[0-9]{2}(?:[ .\-]?[0-9a-z]){11,30}"),
         _is_iban,
         grouped=True,
         most_checked=_MOST_IBANS,

@@ -6,12 +6,13 @@ know encodings of whole values (that is `decode`) and does not judge text.
 
 import html
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 from urllib.parse import unquote
 
 from serve.signals.sensitivity.pattern import Pattern
 
-_ROUNDS = 3
+_ROUNDS = 12
 _FEW = 24
 _TAGS = range(0xE0020, 0xE007F)
 _SCANNED = (range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, 0x20000), range(0xE0000, 0xE01F0))
@@ -19,21 +20,42 @@ _KEPT_CONTROLS = "\t\n\r"
 _DASHES = "\u2043\u02d7\u2212\u30fc\uff70\u2500\u2501\u00ac\u2027"
 _DOTS = "\u3002\uff61\u2024\u00b7\u30fb\u2022"
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
+BACKWARDS, _FORWARDS_AGAIN = "\u202e", "\u202c"
 
 # The standard decoder is fast but refuses huge decimal references; nothing honest has one.
 _HUGE_REFERENCE = Pattern(r"&#[0-9]{8,}")
+_REFERENCE = Pattern(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][0-9A-Za-z]{1,31});")
 _HEX = frozenset("0123456789abcdefABCDEF")
 _ESCAPE_WIDTHS = {"x": 2, "u": 4, "U": 8}
 
 
-def fold(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded text. `settled` is false where escapes were nested so deep that some are left."""
+
+    text: str
+    settled: bool
+
+
+def fold(text: str) -> Folded:
     """`text` with escapes resolved, invisible characters gone and digits and dashes plain."""
     for _ in range(_ROUNDS):
-        folded = _plain(_unescape(text))
+        # Marks first: inside an escape they would break it.
+        folded = _unescape(_plain(text))
+        # Only when no escape is left: what is turned around would turn it around as well.
+        folded = forwards(text) if folded == text else folded
         if folded == text:
-            break
+            return Folded(text, True)
         text = folded
-    return text
+    return Folded(text, False)
+
+
+def forwards(text: str) -> str:
+    """`text` with what is shown from right to left by force in the order in which it is read."""
+    if BACKWARDS not in text and _FORWARDS_AGAIN not in text:
+        return text
+    head, *pieces = text.split(BACKWARDS)
+    return (head + "".join(map(_turned, pieces))).replace(_FORWARDS_AGAIN, "")
 
 
 def _plain(text: str) -> str:
@@ -55,24 +77,35 @@ def _mapped(text: str) -> str:
     return text
 
 
+def _turned(piece: str) -> str:
+    end = min((at for at in (piece.find(_FORWARDS_AGAIN), piece.find("\n")) if at >= 0), default=len(piece))
+    return piece[:end][::-1] + piece[end:]
+
+
 def _unescape(text: str) -> str:
-    if "&" in text and not _HUGE_REFERENCE.found(text):
-        text = html.unescape(text)
-    if "%" in text:
-        text = unquote(text, errors="replace")
+    """`text` with one layer of escapes resolved."""
+    escaped = text
     if "\\" in text:
         head, *pieces = text.split("\\")
         text = head + "".join(map(_resolved, pieces))
-    return text
+    if "%" in text:
+        text = unquote(text, errors="replace")
+    if "&" not in text or _HUGE_REFERENCE.found(text):
+        return text
+    # A reference without its semicolon counts only when nothing else is left: its end may be escaped itself.
+    text = _REFERENCE.replace(text, html.unescape)
+    return html.unescape(text) if text == escaped else text
 
 
 def _resolved(piece: str) -> str:
     r"""`piece`, which stood behind a backslash, with a leading `x41`, `u0041` or `u{41}` resolved."""
     width = _ESCAPE_WIDTHS.get(piece[:1], 0)
     digits, rest = piece[1 : 1 + width], piece[1 + width :]
+    whole = len(digits) == width > 0
     if piece[:2] == "u{" and "}" in piece[:9]:
         digits, rest = piece[2:].split("}", 1)
-    if not digits or not _HEX.issuperset(digits):
+        whole = bool(digits)
+    if not whole or not _HEX.issuperset(digits):
         return "\\" + piece
     code = int(digits, 16)
     return (chr(code) if code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else " ") + rest
@@ -84,7 +117,7 @@ def _table() -> dict[str, str]:
     controls = (chr(code) for code in (*range(0x20), 0x7F))
     table = {char: "" for char in controls if char not in _KEPT_CONTROLS}
     for char in (chr(code) for block in _SCANNED for code in block):
-        if (plain := _folded(char)) != char:
+        if char not in (BACKWARDS, _FORWARDS_AGAIN) and (plain := _folded(char)) != char:
             table[char] = plain
     return table | {chr(code): chr(code - _TAGS.start + 0x20) for code in _TAGS}
 

@@ -50,7 +50,8 @@ _FIELD = (
 )
 _OPEN, _CLOSE = r"[ \t*#>=_\-\[({|!~/<\"]{0,12}", r"[ \t*#=_\-\])}|!~./>:\"]{0,12}"
 _GLUE = r"[ \t]*(?:[,;/&|:.·\-]| and | und | och | et | y | \- )+[ \t]*"
-_LINE_START = r"(?:^|\n)"
+# A tag such as "[cloud]" in front of a marking does not hide it.
+_LINE_START = r"(?:^|\n)(?:[ \t]{0,4}\[[A-Za-z0-9 _\-]{1,12}\]?)?"
 
 
 def _banner(any_case: str, capitals: str) -> str:

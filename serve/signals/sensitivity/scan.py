@@ -24,7 +24,7 @@ from serve.signals.sensitivity import (
     traces,
 )
 from serve.signals.sensitivity.decode import decode
-from serve.signals.sensitivity.fold import fold
+from serve.signals.sensitivity.fold import BACKWARDS, fold, forwards
 from serve.signals.sensitivity.levels import finding
 from serve.signals.sensitivity.own import NOTHING, Own
 from serve.signals.sensitivity.views import JOINED_PATHS, joined, safe_path
@@ -125,11 +125,19 @@ def _sources(view: RequestView) -> Iterator[Leaf]:
 
 def _read_into(paths: dict[str, str], path: str, text: str) -> bool:
     """Adds the plain, folded and decoded readings of `text`. True if part of it stayed closed."""
+    paths.setdefault(text, path)
+    # What runs backwards may have been escaped before it was turned around, or after.
+    written = (text, forwards(text)) if BACKWARDS in text else (text,)
+    return any(_unwrap_into(paths, path, one) for one in written)
+
+
+def _unwrap_into(paths: dict[str, str], path: str, text: str) -> bool:
     folded = fold(text)
-    decoded = decode(folded)
-    for reading in (text, folded, *decoded.texts, *map(fold, decoded.texts)):
+    decoded = decode(folded.text)
+    inner = [fold(found) for found in decoded.texts]
+    for reading in (folded.text, *decoded.texts, *(one.text for one in inner)):
         paths.setdefault(reading, path)
-    return decoded.opaque
+    return decoded.opaque or not all(one.settled for one in (folded, *inner))
 
 
 def _chunks(text: str) -> Iterator[str]:

@@ -13,6 +13,9 @@ _JOINED_PATH = "messages"
 _REST_PATH = "request"
 JOINED_PATHS = frozenset((_JOINED_PATH, _REST_PATH))
 _SEAM = 160
+_SHORT = 40
+_FEW = 50
+_MOST_PIECES = 4
 _SEPARATOR = "\n\n"
 
 _MESSAGE = Pattern(r"^((?:messages|input)\[[0-9]+\])")
@@ -54,6 +57,8 @@ def joined(view: RequestView) -> Iterator[Leaf]:
             if text not in seen:
                 seen.add(text)
                 yield Leaf(path, text)
+        if path == _JOINED_PATH and (text := _SEPARATOR.join(_openings(group))):
+            yield Leaf(path, text)
     if not any(_message(leaf) for leaf in view.leaves):
         yield from (Leaf(_JOINED_PATH, text) for text in (view.conversation, view.instructions, view.prompt))
 
@@ -89,3 +94,12 @@ def _seams(parts: Sequence[str], glue: str) -> Iterator[str]:
     for left, right in pairwise(parts):
         before = (before + left)[-_SEAM:] + glue
         yield before + right[:_SEAM]
+
+
+def _openings(parts: Sequence[str]) -> Iterator[str]:
+    """Each short part with the few behind it: a marking that begins with a part must still begin a line."""
+    short = _SEAM if len(parts) <= _FEW else _SHORT
+    for first, part in enumerate(parts):
+        if 0 < len(part) <= short:
+            pieces = [piece[:_SEAM] for piece in parts[first : first + _MOST_PIECES]]
+            yield from ("".join(pieces[:count]) for count in range(2, len(pieces) + 1))
