@@ -114,6 +114,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings))
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
     box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
+    router.ledger.start()
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
@@ -121,6 +122,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     started.set()
     await task
     await proxy.close()
+    await asyncio.to_thread(router.ledger.close)
 
 
 def client(url: str) -> openai.OpenAI:
