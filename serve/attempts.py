@@ -7,8 +7,9 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Protocol, TypeVar
 
 from serve import holdback, verdict
@@ -48,9 +49,58 @@ class Attempt:
     detail: str = ""
 
 
+class Charge(Protocol):
+    """The money side of one attempt. It is over with the `with` block around it, or with `end`."""
+
+    def taken(self) -> None:
+        """The lane has the call."""
+        ...
+
+    def hear(self, item: ChatChunk | ChatCompletion) -> None:
+        """A part of the answer, or the whole of it."""
+        ...
+
+    def end(self, error: BaseException | None) -> None:
+        """It is over; only the first call counts."""
+        ...
+
+    def __enter__(self) -> "Charge": ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Meter(Protocol):
+    """Who keeps count of what attempts cost."""
+
+    async def begin(self, lane: str) -> Charge:
+        """Open an attempt at `lane`. Raises LaneError when there is no money for it: the lane is not asked."""
+        ...
+
+
+class _Uncounted(AbstractContextManager["_Uncounted", None]):
+    """A meter and charge for work that costs nobody anything."""
+
+    async def begin(self, lane: str) -> Charge:
+        return self
+
+    def taken(self) -> None: ...
+    def hear(self, item: ChatChunk | ChatCompletion) -> None: ...
+    def end(self, error: BaseException | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+UNCOUNTED = _Uncounted()
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request on its way. `deadline` is a time of the event loop's clock; `spent` is told the tokens used."""
+    """One request on its way.
+
+    `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
+    """
 
     request: ChatRequest
     body: bytes
@@ -59,6 +109,7 @@ class Job:
     deadline: float
     spent: Callable[[int], None] = lambda tokens: None
     trail: Trail = field(default_factory=Trail)
+    meter: Meter = UNCOUNTED
 
     @property
     def streams(self) -> bool:
@@ -127,20 +178,28 @@ class Asker:
 
     async def ask(self, job: Job, name: str, take_s: float) -> Answer:
         """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
+        charge = await job.meter.begin(name)
         try:
             if self._load.brimful(name):
                 raise LaneFull(name, "as many calls as it takes are in flight")
-            return await (self._stream if job.streams else self._whole)(job, name, take_s)
-        except LaneError as error:
-            self._note(name, error)
+            return await (self._stream if job.streams else self._whole)(job, name, take_s, charge)
+        except BaseException as error:
+            charge.end(error)
+            if isinstance(error, LaneError):
+                self._note(name, error)
             raise
 
-    async def _whole(self, job: Job, name: str, take_s: float) -> Answer:
-        async with aclosing(self._pieces(job, name, stream=False)) as pieces:
-            await self._taken(name, pieces, job.left(take_s))
-            started = now()
-            document = await _within(name, job.left(self._config.dispatch.unary_s), _document(name, pieces))
-        judged = verdict.judge(job.request, completion(name, document))
+    async def _whole(self, job: Job, name: str, take_s: float, charge: Charge) -> Answer:
+        with charge:
+            async with aclosing(self._pieces(job, name, charge, stream=False)) as pieces:
+                await self._taken(name, pieces, job.left(take_s))
+                started = now()
+                document = await _within(
+                    name, job.left(self._config.dispatch.unary_s), _document(name, pieces)
+                )
+            whole = completion(name, document)
+            charge.hear(whole)
+        judged = verdict.judge(job.request, whole)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault)
         usage = judged.answer.usage
@@ -152,10 +211,10 @@ class Asker:
             return Answer(name, (attempt,), whole=judged.answer)
         return Answer(name, (attempt,), chunks=_replay(judged.answer, _wants_usage(job.request)))
 
-    async def _stream(self, job: Job, name: str, take_s: float) -> Answer:
+    async def _stream(self, job: Job, name: str, take_s: float, charge: Charge) -> Answer:
         """Open a stream and hold it until something was said: until then the next lane can take over."""
-        pieces = self._pieces(job, name, stream=True)
-        chunks = _chunks(name, pieces)
+        pieces = self._pieces(job, name, charge, stream=True)
+        chunks = _chunks(name, pieces, charge)
         gate = holdback.HeldBack(name, job.request) if holdback.applies(job.request) else None
         if gate is not None:
             chunks = gate.filtered(chunks)
@@ -177,7 +236,9 @@ class Asker:
         # A call that is held back says nothing until it is whole.
         return limits.unary_s if gated else limits.first_token_s
 
-    async def _pieces(self, job: Job, name: str, *, stream: bool) -> AsyncGenerator[Piece, None]:
+    async def _pieces(
+        self, job: Job, name: str, charge: Charge, *, stream: bool
+    ) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
         asked = LaneCall(name, job.body, stream, job.decision.permit, job.decision_id)
         with self._load.call(name) as call:
@@ -186,6 +247,7 @@ class Asker:
                 async for piece in pieces:
                     if call.taken_at is None:
                         call.take()
+                        charge.taken()
                         yield []
                     if piece:
                         yield piece
@@ -261,11 +323,16 @@ async def _document(name: str, pieces: AsyncIterator[Piece]) -> str:
     return documents[0]
 
 
-async def _chunks(name: str, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[ChatChunk, None]:
-    async with aclosing(pieces):
-        async for piece in pieces:
-            for document in piece:
-                yield chunk(name, document)
+async def _chunks(
+    name: str, pieces: AsyncGenerator[Piece, None], charge: Charge
+) -> AsyncGenerator[ChatChunk, None]:
+    with charge:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                for document in piece:
+                    item = chunk(name, document)
+                    charge.hear(item)
+                    yield item
 
 
 async def _until_content(

@@ -88,6 +88,17 @@ def reload(
 
 
 @app.command()
+def budgets(
+    config: ConfigOption = DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, in micro-dollars.")] = False,
+) -> None:
+    """Show what each key and team has spent at providers this day and month (UTC), and its limits."""
+    from serve.ledger.cli import show  # SQLAlchemy is slow to import, and other commands do not need it
+
+    show(_load(config), as_json)
+
+
+@app.command()
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
     file: Annotated[Path | None, typer.Option("--file", help="A text appended to the prompt.")] = None,

@@ -27,6 +27,7 @@ from serve.audit.config import AuditConfig
 from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
+from serve.ledger.config import BudgetsConfig, Price, Prices, inlined
 from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
@@ -237,16 +238,6 @@ class SignalsConfig(Strict):
     deadline_s: float = Field(5, gt=0, description="past it the sensitivity of a request is confidential")
     inline_chars: int = Field(20_000, ge=0, description="longer texts are read off the event loop")
     sensitivity: SensitivityConfig = SensitivityConfig()
-
-
-class Price(Strict):
-    """What a lane costs: US dollars per million tokens, which is micro-dollars per token."""
-
-    input: float = Field(ge=0, allow_inf_nan=False)
-    output: float = Field(ge=0, allow_inf_nan=False)
-    cached_input: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="None: the price of input"
-    )
 
 
 SWITCHED_OFF = "switched off by configuration"
@@ -494,6 +485,8 @@ class Config(Strict):
     lanes: tuple[Lane, ...] = Field(min_length=1)
     policy: PolicyConfig
     dispatch: DispatchConfig = DispatchConfig()
+    prices: Prices = Field(Prices(), description="or the path of a file of them, relative to this one")
+    budgets: BudgetsConfig = BudgetsConfig()
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Config":
@@ -528,6 +521,17 @@ class Config(Strict):
         idle = self.engines.keys() - {lane.engine for lane in self.lanes if isinstance(lane, EngineLane)}
         if idle:
             raise ValueError(f"engines.{min(idle)}: no lane uses it")
+        return self
+
+    @model_validator(mode="after")
+    def _every_provider_is_priced(self) -> "Config":
+        listed = self.prices.lanes.keys()
+        for lane in self.lanes:
+            priced = lane.price or lane.name in listed or (lane.kind != "engine" and lane.model in listed)
+            if lane.location not in ON_PREMISES and not priced and self.prices.unlisted is None:
+                raise ValueError(
+                    f"lanes.{lane.name}: costs money, and no price says how much: set its price, or prices.lanes"
+                )
         return self
 
     @cached_property
@@ -591,7 +595,7 @@ def load(path: Path | str) -> Config:
 
 def parse(content: bytes, source: Path | str) -> Config:
     """Check the bytes of one file. Raises ConfigError that names `source`, the field and the fault."""
-    return checked(yaml_file.parse(content, source), source)
+    return checked(inlined(yaml_file.parse(content, source), source), source)
 
 
 def checked(raw: object, source: Path | str) -> Config:

@@ -14,6 +14,7 @@ from serve.attempts import Answer, Asker, Attempt, Job, body_of, now
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
+    BudgetExceeded,
     DeadlineExceeded,
     HttpError,
     LaneError,
@@ -23,6 +24,9 @@ from serve.errors import (
     LanesFailed,
     LaneTimeout,
     LaneUnavailable,
+    LaneUnledgered,
+    LaneUnpaid,
+    LedgerUnavailable,
     NoLaneAvailable,
     RequestRejected,
 )
@@ -197,9 +201,14 @@ class Dispatcher:
         if walk.over_budget:
             trail += "; nobody else was asked, because too many requests are being retried"
         failures = list(walk.failures.values())
+        if failures and all(isinstance(failure, LaneUnpaid) for failure in failures):
+            down = any(isinstance(failure, LaneUnledgered) for failure in failures)
+            words = f"No lane that costs nothing may answer this request ({trail})"
+            return LedgerUnavailable(words) if down else BudgetExceeded(words)
         waits = [f.retry_after_s for f in failures if f.retry_after_s] or [self._settings.cooldown_s]
         retry_after_s = max(1, math.ceil(min(*waits, LONGEST_RETRY_AFTER_S)))
-        if all(isinstance(failure, LaneUnavailable | LaneOverloaded | LaneTimeout) for failure in failures):
+        passing = LaneUnavailable | LaneOverloaded | LaneTimeout | LaneUnpaid
+        if all(isinstance(failure, passing) for failure in failures):
             return NoLaneAvailable(f"No permitted lane can answer now ({trail})", retry_after_s=retry_after_s)
         if all(isinstance(failure, LaneRejected) for failure in failures):
             return RequestRejected(f"The request was refused ({trail})")

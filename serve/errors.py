@@ -6,17 +6,18 @@ PointsmanError
 ├── ClientError                       the request's own fault
 │   ├── InvalidRequest 400 · BodyTooLarge 413 · BodyTimeout 408 · UnsupportedMedia 415 · HeadersTooLarge 431
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
-│   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429
+│   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429 · BudgetExceeded 429 · InFlight 409
 │   ├── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
 │   └── UnknownReview 404 · ReviewUndecided 409 · ReviewDecided 409 · ReviewRejected 403 · ReviewGone 410 ·
 │       TooManyReviews 429
-├── NoLaneAvailable 503               nobody permitted can answer now
+├── NoLaneAvailable 503               nobody permitted can answer now (── LedgerUnavailable)
 ├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
 ├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
 ├── ReviewsUnavailable 503 ── ReviewsFull   an answer that a person must see cannot be kept, so it is not given
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
-    ├── LaneUnavailable ── ReplicaDied
+    ├── LaneUnavailable ── ReplicaDied · LaneSwitchedOff · LaneUnserving
+    ├── LaneUnpaid ── LaneUnledgered  money forbids it: the lane was not asked
     ├── LaneOverloaded ── LaneFull (── LaneAbsent · LaneSilent) · LaneRateLimited
     ├── LaneTimeout · LaneRejected · LaneMisconfigured · LaneProtocolError · LaneInterrupted
     └── AnswerInvalid                 the lane answered, the verdict refused it
@@ -190,6 +191,29 @@ class RateLimited(ClientError):
             self.headers = {"x-should-retry": "false"}  # the SDKs would try a 429 again
 
 
+class BudgetExceeded(ClientError):
+    """No money is left for the lanes that cost some, and no other may answer. Trying again does not help."""
+
+    status = 429
+    kind = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"x-should-retry": "false"}  # the SDKs would try a 429 again
+
+
+class InFlight(ClientError):
+    """A request with the same `Idempotency-Key` is being answered."""
+
+    status = 409
+    code = "idempotency_key_in_use"
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is being answered: wait until it has ended")
+        self.retry_after_s = 1
+
+
 class KeysUnavailable(HttpError):
     """The keys cannot be read, so nobody can be let in."""
 
@@ -307,6 +331,12 @@ class AuditUnavailable(HttpError):
         self.retry_after_s = 5
 
 
+class LedgerUnavailable(NoLaneAvailable):
+    """What an answer costs cannot be written down now, and only lanes that cost money may answer."""
+
+    code = "ledger_unavailable"
+
+
 class LanesFailed(HttpError):
     """Every permitted lane was tried and none gave a usable answer."""
 
@@ -323,9 +353,13 @@ class DeadlineExceeded(LanesFailed):
 
 
 class LaneError(PointsmanError):
-    """One lane failed one attempt. Plain positional arguments, so that it crosses a Ray handle."""
+    """One lane failed one attempt. Plain positional arguments, so that it crosses a Ray handle.
+
+    free: such a failure costs nothing, as long as nothing of an answer had come. Where it is not sure it is not free.
+    """
 
     outcome: ClassVar[str] = "failed"
+    free: ClassVar[bool] = False
 
     def __init__(self, lane: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(lane, message, retry_after_s)
@@ -353,6 +387,26 @@ class LaneSwitchedOff(LaneUnavailable):
     """A person switched it off while the request was on its way; nothing is wrong with the lane."""
 
     outcome = "off"
+    free = True
+
+
+class LaneUnserving(LaneUnavailable):
+    """It did no work: nobody took the connection, or the answer was an error status."""
+
+    free = True
+
+
+class LaneUnpaid(LaneError):
+    """A budget has no room for what the lane may cost: it was not asked."""
+
+    outcome = "budget"
+    free = True
+
+
+class LaneUnledgered(LaneUnpaid):
+    """What the lane costs cannot be written down: it was not asked."""
+
+    outcome = "ledger_down"
 
 
 class LaneTimeout(LaneError):
@@ -365,6 +419,7 @@ class LaneOverloaded(LaneError):
     """Full or rate-limited."""
 
     outcome = "overloaded"
+    free = True
 
 
 class LaneFull(LaneOverloaded):
@@ -395,12 +450,14 @@ class LaneRejected(LaneError):
     """The lane understood and refused (4xx): another lane may still accept."""
 
     outcome = "rejected"
+    free = True
 
 
 class LaneMisconfigured(LaneError):
     """The lane refuses us: wrong key, unknown model, no permission."""
 
     outcome = "misconfigured"
+    free = True
 
 
 class LaneProtocolError(LaneError):
@@ -419,6 +476,7 @@ class LaneEgressDenied(LaneError):
     """The egress gate refused the outgoing bytes."""
 
     outcome = "egress_denied"
+    free = True
 
 
 class AnswerInvalid(LaneError):

@@ -23,12 +23,15 @@ from serve.attempts import Answer, ChunkStream
 from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.edge_answer import ClientGone, EventStream, unless_gone
+from serve.edge_once import Once
 from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
 from serve.keys.door import Door
 from serve.keys.limiter import Visit
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
+from serve.ledger import money, purse, told
+from serve.ledger.bill import Bill
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -36,7 +39,7 @@ from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
-from serve.wire.openai_answer import NOT_FOR_CLIENTS
+from serve.wire.openai_answer import NOT_FOR_CLIENTS, ChatChunk
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -70,6 +73,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
+    app.add_middleware(Once)
     app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
     return app
 
@@ -87,17 +91,20 @@ class _Edge:
             await self._reviews.require_room(decided)
             answer = await unless_gone(request, self._router.answer(decided))
             headers = _headers(decided, answer)
+            if answer.whole is not None:
+                headers |= _cost(decided)
             if (why := decided.decision.review) is not None:
                 assert answer.whole is not None
                 return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
         except HttpError as error:
-            return _error(error, {"x-pointsman-decision-id": decided.decision_id} | _reason(decided))
+            known = {"x-pointsman-decision-id": decided.decision_id}
+            return _error(error, known | _reason(decided) | _cost(decided))
         if answer.whole is not None:
             whole = answer.whole.model_dump(mode="json", exclude_none=True, exclude=NOT_FOR_CLIENTS)
             return JSONResponse(whole, headers=headers)
         assert answer.chunks is not None
         stall_s = self._router.config.server.stall_s
-        return EventStream(_events(answer.chunks), answer.chunks.aclose, headers, stall_s)
+        return EventStream(_events(answer.chunks, decided.bill), answer.chunks.aclose, headers, stall_s)
 
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
@@ -142,6 +149,7 @@ class _Edge:
             "keys": config.keys.mode,
             "reload_refused": self._router.reload_refused,
             "audit": self._router.audit.status(),
+            "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -153,7 +161,7 @@ def _visit(request: Request) -> Visit:
 
 def _wishes(request: Request) -> dict[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
-    names = ("x-pointsman-sensitivity", "x-pointsman-prefer")
+    names = ("x-pointsman-sensitivity", "x-pointsman-prefer", *purse.HEADERS)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 
@@ -226,20 +234,31 @@ def _reason(decided: Decided) -> dict[str, str]:
     return {"x-pointsman-reason": decided.decision.reason}
 
 
-async def _events(chunks: ChunkStream) -> AsyncGenerator[bytes, None]:
-    """The stream as server-sent events: `[DONE]` only after a whole answer."""
+def _cost(decided: Decided) -> dict[str, str]:
+    return {told.COST_HEADER: money.usd(decided.bill.cost)}
+
+
+async def _events(chunks: ChunkStream, bill: Bill) -> AsyncGenerator[bytes, None]:
+    """The stream as server-sent events, its cost before the end: `[DONE]` only after a whole answer."""
+    usage: ChatChunk | None = None
     try:
         async for chunk in chunks:
+            if told.carries_usage(chunk):
+                usage = chunk
+                continue
             text = chunk.model_dump_json(exclude_none=True, exclude=NOT_FOR_CLIENTS)
             yield b"data: " + text.encode() + b"\n\n"
     except LaneInterrupted as error:
         words = f"The answer of {error.lane} broke off: {error.message}"
+        yield told.comment(bill.cost)
         yield _event_of(HttpError(words, code="upstream_interrupted"))
         return
     except Exception as error:  # after the first byte a bug is one more way to break off
         yield _event_of(_bug(error))
         return
-    yield b"data: [DONE]\n\n"
+    if usage is not None:
+        yield b"data: " + told.with_cost(usage, bill.cost) + b"\n\n"
+    yield told.comment(bill.cost) + b"data: [DONE]\n\n"
 
 
 def _event_of(error: HttpError) -> bytes:
@@ -274,6 +293,7 @@ class RouterIngress:
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
         self._router = Router(config, judges, lanes, self._load, open_audit(config))
+        self._router.ledger.start()
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()
         self._watch = loop.create_task(_watch(config, self._load, cloud))

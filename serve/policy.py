@@ -9,10 +9,17 @@ from enum import IntEnum
 
 from serve.config import ON_PREMISES, SWITCHED_OFF, Config, Lane, Rule, When
 from serve.egress import Permit
-from serve.errors import EgressDenied, KeyForbids, NoLaneAble, NoLaneAvailable
+from serve.errors import (
+    BudgetExceeded,
+    EgressDenied,
+    KeyForbids,
+    LedgerUnavailable,
+    NoLaneAble,
+    NoLaneAvailable,
+)
 from serve.request import RequestView
 from serve.signals import task
-from serve.signals.readings import Sensitivity, Signals, TaskReading, TaskType
+from serve.signals.readings import BudgetReading, Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
 
 
@@ -35,7 +42,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A lane that may not answer, and why: `class`, `key`, `context`, `off` or `cannot:<capability>`."""
+    """A lane that may not answer, and why: `class`, `key`, `context`, `off`, `budget` or `cannot:<capability>`."""
 
     lane: str
     code: str
@@ -65,7 +72,8 @@ def decide(
 ) -> Decision:
     """The decision for one request.
 
-    Raises EgressDenied, KeyForbids, NoLaneAble or NoLaneAvailable when nobody may, can or could answer.
+    Raises EgressDenied, KeyForbids, NoLaneAble, NoLaneAvailable or BudgetExceeded when nobody may, can, could or
+    can be paid to answer.
     """
     level = max(signals.sensitivity.level, wish.at_least)
     permit = Permit(level, config.policy.permits(level))
@@ -73,11 +81,18 @@ def decide(
     shut_out = {item.lane: item for item in excluded}
     rule = next(rule for rule in config.policy.rules if _holds(rule.when, signals, view))
     wanted = _order(rule, wish, config)
+    scarce = signals.budget.share >= config.budgets.downgrade_at and not wish.pin
+    if scarce:
+        costs = dict(signals.budget.costs)
+        wanted.sort(key=lambda name: costs.get(name, 0))
     open_lanes = [name for name in wanted if name not in shut_out]
     if not open_lanes:
-        raise _nobody(wanted, shut_out, permit)
+        raise _nobody(wanted, shut_out, permit, signals.budget)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
-    reasons = tuple(_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals))
+    reasons = (
+        *_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals),
+        *_thrift(signals, scarce),
+    )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, config)
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
@@ -165,6 +180,7 @@ def _exclusions(
     config: Config,
 ) -> Iterator[Exclusion]:
     tokens = signals.context.input_tokens + (view.output_tokens or 0)
+    unpaid = dict(signals.budget.refused)
     for lane in config.lanes:
         missing = sorted(view.needs - lane.capabilities)
         if lane.location not in permit.locations:
@@ -181,6 +197,8 @@ def _exclusions(
             yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
         elif not lane.enabled or states[lane.name] is LaneState.OFF:
             yield Exclusion(lane.name, "off", off_because(lane) or "switched off")
+        elif lane.name in unpaid:
+            yield Exclusion(lane.name, "budget", unpaid[lane.name])
 
 
 def off_because(lane: Lane) -> str | None:
@@ -191,11 +209,14 @@ def off_because(lane: Lane) -> str | None:
 
 
 def _nobody(
-    wanted: list[str], shut_out: Mapping[str, Exclusion], permit: Permit
-) -> EgressDenied | KeyForbids | NoLaneAble | NoLaneAvailable:
+    wanted: list[str], shut_out: Mapping[str, Exclusion], permit: Permit, budget: BudgetReading
+) -> EgressDenied | KeyForbids | NoLaneAble | NoLaneAvailable | BudgetExceeded:
     why = "; ".join(f"{name}: {shut_out[name].text}" for name in wanted)
     codes = {shut_out[name].code for name in wanted}
-    unable = codes - {"class", "key", "off"}
+    unable = codes - {"class", "key", "off", "budget"}
+    if "budget" in codes:
+        words = f"No lane that costs nothing may answer this request ({why})"
+        return LedgerUnavailable(words) if budget.down else BudgetExceeded(words)
     if unable == {"context"}:
         message = f"The request is too long for every lane it may use ({why})"
         return NoLaneAble(message, code="context_length_exceeded")
@@ -235,6 +256,12 @@ def _reasons(
     if wish.prefer:
         yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
     yield Reason(rule.name, rule.because)
+
+
+def _thrift(signals: Signals, scarce: bool) -> Iterator[Reason]:
+    if scarce:
+        used = f"{signals.budget.share:.0%} of {signals.budget.tightest} is used"
+        yield Reason("budget_downgrade", f"{used}: lanes that cost less come first.")
 
 
 def _level(signals: Signals, wish: Wish) -> str:

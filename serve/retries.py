@@ -24,6 +24,7 @@ from serve.errors import (
     LaneSwitchedOff,
     LaneTimeout,
     LaneUnavailable,
+    LaneUnpaid,
     ReplicaDied,
 )
 from serve.window import Window
@@ -71,6 +72,7 @@ TABLE: tuple[tuple[type[LaneError], Rule], ...] = (
     (LaneRejected, Rule(Then.NEXT, costs=False, blame=Blame.ALIVE)),
     (AnswerInvalid, Rule(Then.NEXT, costs=False, blame=Blame.ALIVE)),
     (LaneSwitchedOff, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
+    (LaneUnpaid, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
     (ReplicaDied, Rule(Then.SAME, costs=True, blame=Blame.COUNTS)),
     (LaneUnavailable, Rule(Then.NEXT, costs=True, blame=Blame.COUNTS)),
     (LaneTimeout, Rule(Then.NEXT, costs=True, blame=Blame.COUNTS)),

@@ -22,6 +22,11 @@ from serve.errors import HttpError
 from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
+from serve.ledger import money
+from serve.ledger.bill import Bill
+from serve.ledger.desk import Desk
+from serve.ledger.purse import Purse
+from serve.ledger.terms import Terms
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
@@ -39,6 +44,7 @@ class Edition:
 
     config: Config
     dispatcher: Dispatcher
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Decided:
     started: float
     visit: Visit
     edition: Edition
+    bill: Bill
 
 
 class Router:
@@ -70,7 +77,8 @@ class Router:
         self.audit = audit or NoAudit()
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
-        self._edition = Edition(config, Dispatcher(lanes, load, config))
+        self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
+        self.ledger = Desk(config.state.resolve())
 
     @property
     def config(self) -> Config:
@@ -86,11 +94,11 @@ class Router:
         """Decide by the changed configuration from the next request on. One that is wrong changes nothing."""
         config = self._reload.take(user_config)
         if config.version != self.config.version:
-            self._edition = Edition(config, Dispatcher(self._lanes, self.load, config))
+            self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
 
     async def decide(self, body: bytes, headers: Mapping[str, str], visit: Visit) -> Decided:
         """The decision for one body, without running it. Raises HttpError."""
-        started = time.monotonic()
+        started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
         edition = self._edition
         config = edition.config
         parsed = parse(body, config.server.bounds)
@@ -98,13 +106,15 @@ class Router:
         schemas.check(request)
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))
+        purse = Purse(self.ledger, edition.terms, visit.key, headers)
 
         def matters(signals: Signals) -> bool:
-            return policy.scout_matters(signals, view, wanted, states, config)
+            return policy.scout_matters(purse.seen(signals, request, view), view, wanted, states, config)
 
-        signals = await gather(view, self._judges, config.signals, matters)
+        signals = purse.seen(await gather(view, self._judges, config.signals, matters), request, view)
         decision = policy.decide(signals, view, wanted, states, config)
-        return Decided(f"dec_{uuid.uuid4().hex}", request, view, signals, decision, started, visit, edition)
+        bill = purse.bill(decision_id, signals, request, view)
+        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
@@ -128,6 +138,7 @@ class Router:
             deadline,
             visit.settle,
             trail,
+            decided.bill,
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -161,6 +172,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "difficulty": signals.scout.difficulty,
         "judge": signals.scout.source,
         "task": signals.task.task,
+        "cost_usd": money.usd(decided.bill.cost),
         "policy_version": decision.policy_version[:12],
     }
     log.info("decision %s", json.dumps(line))

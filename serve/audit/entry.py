@@ -107,9 +107,9 @@ class Entry:
             escalations=[code(reason) for reason in trail.escalations],
             tokens_in=usage.prompt_tokens if usage else None,
             tokens_out=usage.completion_tokens if usage else None,
-            cost_microusd=trail.cost_microusd,
+            cost_microusd=self._decided.bill.cost,
             latency_ms=_ms(time.monotonic() - self._decided.started),
-            review=trail.review,
+            review=code(held.code) if (held := self._decision.review) else None,
         )
         self._audit.submit(Draft.of(outcome, self._decided.decision_id))
 

@@ -113,7 +113,7 @@ class Outcome(Sheet):
     tokens_out: Count | None
     cost_microusd: Count | None
     latency_ms: Count
-    review: Code | None
+    review: Code | None = Field(description="the rule for which a person must see the answer first")
 
 
 class Opened(Sheet):

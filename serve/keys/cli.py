@@ -50,7 +50,9 @@ def create(
     rpm: Annotated[int | None, typer.Option(help="Requests per minute.")] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens per minute, input and output together.")] = None,
     max_parallel: Annotated[int | None, typer.Option(help="Requests at the same time.")] = None,
-    budget: Annotated[float | None, typer.Option(help="EUR; kept with the key, not enforced yet.")] = None,
+    team: Annotated[str | None, typer.Option(help="The team that pays with it: budgets.teams.")] = None,
+    budget: Annotated[float | None, typer.Option(help="US dollars a month, at providers.")] = None,
+    budget_day: Annotated[float | None, typer.Option(help="US dollars a day, at providers.")] = None,
     expires: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Days until it stops to work.")
     ] = None,
@@ -68,7 +70,9 @@ def create(
         "requests_per_minute": rpm,
         "tokens_per_minute": tpm,
         "max_parallel": max_parallel,
-        "budget_eur": None if budget is None else Decimal(str(budget)),
+        "team": team,
+        "budget_usd_day": None if budget_day is None else Decimal(str(budget_day)),
+        "budget_usd_month": None if budget is None else Decimal(str(budget)),
     }
     with _plain_words():
         _check_lanes(lane or [], config)
@@ -149,8 +153,6 @@ def _lifetime(old: KeyEntry) -> float | None:
 def _show(entry: KeyEntry, key: str) -> None:
     print(key)
     err.print(f"The key of {entry.name}, shown this once. {_may(entry.grant)}.", markup=False)
-    if entry.grant.budget_eur is not None:
-        err.print("The budget is kept with the key; nothing enforces it yet.")
 
 
 def _store(config: Path | None) -> "KeyStore":
@@ -196,13 +198,15 @@ def _may(grant: Grant) -> str:
         "requests/min": grant.requests_per_minute,
         "tokens/min": grant.tokens_per_minute,
         "at a time": grant.max_parallel,
-        "EUR (not enforced)": grant.budget_eur,
+        "USD a day": grant.budget_usd_day,
+        "USD a month": grant.budget_usd_month,
     }
     parts = [
         "all lanes" if grant.lanes is None else f"lanes {', '.join(sorted(grant.lanes))}",
         "overrides" if grant.overrides else "no overrides",
         *([] if grant.class_floor == "public" else [f"at least {grant.class_floor}"]),
         *sorted(grant.scopes),
+        *([f"team {grant.team}"] if grant.team else []),
         *(f"{value:,} {unit}" for unit, value in limits.items() if value is not None),
     ]
     return "; ".join(parts)

@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from serve.keys.config import LimitsConfig
 from serve.keys.rights import Allowance, Key, Rights
+from serve.ledger.config import Caps
 from serve.signals.readings import Sensitivity
 
 log = logging.getLogger("pointsman.keys")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")]
+Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 Scope = Literal["reviewer", "admin"]
 State = Literal["active", "grace", "expired", "revoked"]
 
@@ -34,7 +36,11 @@ class Grant(BaseModel):
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
     max_parallel: int | None = Field(None, ge=1)
-    budget_eur: Decimal | None = Field(None, ge=0, max_digits=12, decimal_places=2)
+    team: Name | None = Field(None, description="its requests are charged to budgets.teams of this name, too")
+    budget_usd_day: Money | None = None
+    budget_usd_month: Money | None = Field(
+        None, validation_alias=AliasChoices("budget_usd_month", "budget_eur"), description="None: budgets.key"
+    )
 
 
 class KeyEntry(BaseModel):
@@ -73,7 +79,12 @@ class KeyEntry(BaseModel):
             parallel=grant.max_parallel or defaults.max_parallel,
         )
         expires = self.expires_at.timestamp() if self.expires_at else None
-        return Key(self.id, self.name, self.sha256, rights, allowance, expires)
+        budget = Caps(day=_number(grant.budget_usd_day), month=_number(grant.budget_usd_month))
+        return Key(self.id, self.name, self.sha256, rights, allowance, expires, grant.team, budget)
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
 
 
 def usable(raw: Iterable[object]) -> list[KeyEntry]:

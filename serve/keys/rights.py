@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from serve.ledger.config import NO_CAPS, Caps
 from serve.signals.readings import Sensitivity
 
 
@@ -39,7 +40,7 @@ def _part(limit: int | None, routers: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key as a router knows it. `expires` is in Unix seconds; None is never."""
+    """One key as a router knows it. `expires` is in Unix seconds; None is never. `budget`: limits of its own."""
 
     id: str
     name: str
@@ -47,6 +48,8 @@ class Key:
     rights: Rights
     allowance: Allowance
     expires: float | None = None
+    team: str | None = None
+    budget: Caps = NO_CAPS
 
 
 # In open mode everybody is this caller: everything is allowed but administration.

@@ -22,7 +22,7 @@ from serve.errors import (
     LaneUnavailable,
 )
 from serve.lanes import body as bodies
-from serve.lanes.openai import status_error
+from serve.lanes.openai import status_error, unreached
 from serve.wire import anthropic_answer, sse
 from serve.wire import anthropic_messages as wire
 from serve.wire.openai_chat import ChatRequest
@@ -88,7 +88,7 @@ def lane_error(lane: str, error: Exception) -> LaneError:
         case anthropic.APIStatusError():
             return status_error(lane, error.status_code, error.response.headers.get("retry-after"))
         case anthropic.APIConnectionError() | httpx2.TransportError():
-            return LaneUnavailable(lane, "connection failed or broke")
+            return unreached(lane, error)
         case sse.EventTooLong() | bodies.BodyTooLong():
             return LaneProtocolError(lane, str(error))
         case _:

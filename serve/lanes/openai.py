@@ -22,6 +22,7 @@ from serve.errors import (
     LaneRejected,
     LaneTimeout,
     LaneUnavailable,
+    LaneUnserving,
 )
 from serve.lanes import body as bodies
 from serve.wire import sse
@@ -75,11 +76,18 @@ def lane_error(lane: str, error: Exception) -> LaneError:
         case openai.APIStatusError():
             return status_error(lane, error.status_code, error.response.headers.get("retry-after"))
         case openai.APIConnectionError() | httpx2.TransportError():
-            return LaneUnavailable(lane, "connection failed or broke")
+            return unreached(lane, error)
         case sse.EventTooLong() | bodies.BodyTooLong():
             return LaneProtocolError(lane, str(error))
         case _:
             return LaneProtocolError(lane, f"not an OpenAI answer: {type(error).__name__}")
+
+
+def unreached(lane: str, error: Exception) -> LaneError:
+    """A connection that was never made cost nothing; one that broke may have."""
+    if isinstance(error, httpx2.ConnectError) or isinstance(error.__cause__, httpx2.ConnectError):
+        return LaneUnserving(lane, "connection failed")
+    return LaneUnavailable(lane, "connection broke")
 
 
 def status_error(lane: str, status: int, retry_after: str | None) -> LaneError:
@@ -90,7 +98,9 @@ def status_error(lane: str, status: int, retry_after: str | None) -> LaneError:
     if status in (503, 529):
         return LaneOverloaded(lane, "overloaded", wait)
     if status >= 500:
-        return LaneUnavailable(lane, f"answered {status}")
+        # A gateway's 504 or 502 may hide a model that goes on working; it is billed then.
+        kind = LaneUnavailable if status in (502, 504) else LaneUnserving
+        return kind(lane, f"answered {status}")
     if status in (401, 403, 404):
         return LaneMisconfigured(lane, f"refused us with {status}: check key, model and address")
     if status in (408, 504):

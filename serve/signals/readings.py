@@ -112,6 +112,23 @@ class TaskReading:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetReading:
+    """What may still be spent, in micro-dollars, as it was last seen.
+
+    share     used part of the tightest limit, 1 and more is all of it; `tightest` names it
+    costs     what each lane will likely cost, 0 for our own
+    refused   lanes that may cost more than is left, and why
+    down      nothing can be written down, so nothing may be spent
+    """
+
+    share: float = 0.0
+    tightest: str = ""
+    costs: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """Everything known about one request at the moment of decision."""
 
@@ -120,3 +137,4 @@ class Signals:
     sensitivity: SensitivityReading
     scout: ScoutReading
     task: TaskReading
+    budget: BudgetReading = BudgetReading()

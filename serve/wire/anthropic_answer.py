@@ -20,6 +20,7 @@ from serve.wire.openai_answer import (
     Delta,
     FinishReason,
     FunctionDelta,
+    PromptDetails,
     ToolCallDelta,
     Usage,
 )
@@ -37,8 +38,12 @@ FINISH: dict[str | None, FinishReason] = {
 
 
 class Spent(Wire):
+    """`input_tokens` are those that went past the cache; what was read from it and written to it come on top."""
+
     input_tokens: JsonValue = None
     output_tokens: JsonValue = None
+    cache_read_input_tokens: JsonValue = None
+    cache_creation_input_tokens: JsonValue = None
 
 
 class Block(Wire):
@@ -100,7 +105,7 @@ def completion(answer: Message) -> ChatCompletion:
     text = "".join(block.text or "" for block in answer.content if block.type == "text")
     calls = [_call(block) for block in answer.content if block.type == "tool_use"]
     spent = answer.usage or Spent()
-    usage = _usage(spent.input_tokens, spent.output_tokens)
+    usage = _usage(spent, spent.output_tokens)
     choice = Choice(
         message=AnswerMessage(content=text or None, tool_calls=calls or None),
         finish_reason=FINISH.get(answer.stop_reason, "stop"),
@@ -120,14 +125,28 @@ def _call(block: Block) -> ToolCall:
     return ToolCall(id=block.id or "", function=function)
 
 
-def _usage(prompt: JsonValue, answer: JsonValue) -> Usage | None:
+def _usage(taken: Spent, answer: JsonValue) -> Usage | None:
     """What a provider reports, None where it is nonsense: that must not break the answer."""
-    for count in (prompt, answer):
-        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_TOKENS:
-            return None
-    assert isinstance(prompt, int)
-    assert isinstance(answer, int)
-    return Usage(prompt_tokens=prompt, completion_tokens=answer, total_tokens=prompt + answer)
+    fresh, given = _count(taken.input_tokens), _count(answer)
+    read, written = _count(taken.cache_read_input_tokens or 0), _count(taken.cache_creation_input_tokens or 0)
+    if fresh is None or given is None or read is None or written is None:
+        return None
+    prompt = fresh + read + written
+    if prompt > MOST_TOKENS:
+        return None
+    details = PromptDetails(cached_tokens=read) if read else None
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=given,
+        total_tokens=prompt + given,
+        prompt_tokens_details=details,
+    )
+
+
+def _count(value: JsonValue) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return value
 
 
 class StreamTranslator:
@@ -136,7 +155,7 @@ class StreamTranslator:
     def __init__(self, model: str, created: int) -> None:
         self._model, self._created = model, created
         self._id = "chatcmpl-unknown"
-        self._prompt_tokens: JsonValue = None
+        self._taken = Spent()
         self._tool_of_block: dict[int, int] = {}
         self.finished = False
 
@@ -145,7 +164,7 @@ class StreamTranslator:
         match event.type:
             case "message_start" if event.message is not None:
                 self._id = event.message.id
-                self._prompt_tokens = (event.message.usage or Spent()).input_tokens
+                self._taken = event.message.usage or Spent()
                 yield self._chunk(Delta(role="assistant", content=""))
             case "content_block_start" if event.content_block is not None:
                 yield from self._opened(event.index, event.content_block)
@@ -188,5 +207,5 @@ class StreamTranslator:
         return ChatChunk(id=self._id, created=self._created, model=self._model, choices=choices)
 
     def _last(self, output_tokens: JsonValue) -> ChatChunk:
-        usage = _usage(self._prompt_tokens, output_tokens)
+        usage = _usage(self._taken, output_tokens)
         return self._of([]).model_copy(update={"usage": usage, "usage_doubtful": usage is None or None})

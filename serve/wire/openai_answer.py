@@ -18,10 +18,25 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "functi
 MOST_TOKENS = 10**9
 
 
+class PromptDetails(Wire):
+    cached_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+
+
+def _details(value: Any, validate: ModelWrapValidatorHandler[PromptDetails | None]) -> PromptDetails | None:
+    """What makes no sense here is no discount."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
 class Usage(Wire):
+    """prompt_tokens_details: of `prompt_tokens`, those that the provider had in its cache."""
+
     prompt_tokens: int = Field(ge=0, le=MOST_TOKENS)
     completion_tokens: int = Field(ge=0, le=MOST_TOKENS)
     total_tokens: int = Field(ge=0, le=2 * MOST_TOKENS)
+    prompt_tokens_details: Annotated[PromptDetails | None, WrapValidator(_details)] = None
 
 
 _NONSENSE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)

@@ -95,7 +95,7 @@ def steady(rig: Rig) -> Iterator[Callable[[], int]]:
 @pytest.fixture(scope="module", params=["haproxy", "plain"])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     path = tmp_path_factory.mktemp("reload") / "pointsman.yaml"
-    raw = yaml.safe_load((ROOT / "configs" / "laptop-ollama.yaml").read_text())
+    raw = yaml.safe_load((ROOT / "configs" / "laptop-ollama.yaml").read_text()) | {"prices": {}}
     raw["server"]["router_replicas"] = 2
     raw["lanes"][2] |= {"name": "slow", "kind": "openai", "model": "slow_chunks_200"}
     for rule in raw["policy"]["rules"]:

@@ -120,6 +120,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit)
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
     box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
+    router.ledger.start()
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
@@ -127,6 +128,7 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     started.set()
     await task
     await proxy.close()
+    await asyncio.to_thread(router.ledger.close)
     if isinstance(audit, AuditLog):
         await asyncio.to_thread(audit.close)
 

@@ -12,6 +12,8 @@ from serve.errors import (
     LaneFull,
     LaneRejected,
     LaneUnavailable,
+    LaneUnledgered,
+    LaneUnserving,
     ReplicaDied,
 )
 from serve.retries import TABLE, Blame, RetryBudget, Then, rule
@@ -27,7 +29,8 @@ def test_every_failure_of_a_lane_has_a_row_of_its_own_before_those_it_is_a_kind_
     for i, kind in enumerate(kinds):
         assert not [later for later in kinds[i + 1 :] if issubclass(later, kind)], kind
     named = {x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, LaneError)}
-    assert named - set(kinds) == {LaneAbsent}, "LaneAbsent is treated as LaneFull"
+    # Treated as what they are a kind of: LaneFull, LaneUnavailable, LaneUnpaid.
+    assert named - set(kinds) == {LaneAbsent, LaneUnserving, LaneUnledgered}
 
 
 def test_what_was_never_sent_costs_nothing_and_blames_nobody() -> None:

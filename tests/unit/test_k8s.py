@@ -21,7 +21,7 @@ from serve.config import Config, load
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT.parent / "shared" / "kuberay" / "ray.io_rayservices.yaml"
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
 PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "pointsman-provider-keys")
 UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
 

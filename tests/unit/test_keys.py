@@ -99,7 +99,7 @@ def test_an_entry_comes_back_as_it_went_in(store: KeyStore) -> None:
         requests_per_minute=3,
         tokens_per_minute=4,
         max_parallel=5,
-        budget_eur="12.50",
+        budget_usd_month="12.50",
     )
     store.add(entry)
     (back,) = store.entries()

@@ -61,15 +61,19 @@ def test_every_option_arrives_in_the_entry() -> None:
         "requests_per_minute": 3,
         "tokens_per_minute": 4,
         "max_parallel": 5,
-        "budget_eur": "12.5",
+        "team": None,
+        "budget_usd_day": None,
+        "budget_usd_month": "12.5",
     }
     (entry,) = KeyStore().entries()
     assert entry.expires_at is not None
     assert abs(entry.expires_at.timestamp() - time.time() - 7 * 86_400) < 600
 
 
-def test_a_budget_that_nothing_enforces_is_called_so() -> None:
-    assert "nothing enforces it yet" in run("create", "--name", "me", "--budget", "1").stderr
+def test_budgets_and_the_team_are_told_with_the_rights() -> None:
+    words = ["--budget", "1", "--budget-day", "0.5", "--team", "blue"]
+    shown = run("create", "--name", "me", *words).stderr
+    assert all(part in shown for part in ("team blue", "0.5 USD a day", "1.0 USD a month"))
 
 
 def test_a_rotated_key_keeps_rights_and_length_of_life() -> None:
@@ -109,7 +113,7 @@ def test_an_entry_for_a_mounted_file_is_printed_and_nothing_is_kept(tmp_path: Pa
 
 
 def test_a_configuration_names_the_database_or_the_file(tmp_path: Path) -> None:
-    raw = yaml.safe_load(Path(CPU).read_text())
+    raw = yaml.safe_load(Path(CPU).read_text()) | {"prices": {}}
     ours = tmp_path / "ours.yaml"
     ours.write_text(yaml.safe_dump(raw | {"keys": {"url": f"sqlite:///{tmp_path}/other.db"}}))
     create("me", "--config", str(ours), "--lane", "local-general")
@@ -127,7 +131,7 @@ def test_a_configuration_names_the_database_or_the_file(tmp_path: Path) -> None:
         (["--name", "x", "--rpm", "0"], "requests_per_minute: "),
         (["--name", "x", "--scope", "root"], "scopes.0: "),
         (["--name", "x", "--class-floor", "secret"], "class_floor: "),
-        (["--name", "x", "--budget", "nan"], "budget_eur: "),
+        (["--name", "x", "--budget", "nan"], "budget_usd_month"),
         (["--name", "x", "--lane", "locl", "--config", CPU], "no such lane"),
         (["--name", "x", "--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

@@ -14,11 +14,11 @@ from serve.errors import ConfigError
 from serve.up import describe
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
 
 
 def written(tmp_path: Path, **changes: Any) -> Path:
-    raw = yaml.safe_load((ROOT / "configs" / "laptop-ollama.yaml").read_text())
+    raw = yaml.safe_load((ROOT / "configs" / "laptop-ollama.yaml").read_text()) | {"prices": {}}
     path = tmp_path / "config.yaml"
     path.write_text(
         yaml.safe_dump({key: value for key, value in (raw | changes).items() if value is not None})

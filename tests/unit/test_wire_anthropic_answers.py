@@ -62,7 +62,11 @@ def test_a_text_stream_is_role_then_text_then_finish_then_usage() -> None:
     assert [c.says_something for c in chunks] == [False, True, True, False, False]
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
-    assert chunks[-1].usage.model_dump() == {"prompt_tokens": 25, "completion_tokens": 7, "total_tokens": 32}
+    assert chunks[-1].usage.model_dump(exclude_none=True) == {
+        "prompt_tokens": 25,
+        "completion_tokens": 7,
+        "total_tokens": 32,
+    }
     assert {(c.id, c.created, c.model) for c in chunks} == {("msg_1", 5, "claude-lane")}
     assert translator.finished
 

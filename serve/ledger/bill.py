@@ -1,0 +1,176 @@
+"""The bill of one request: every attempt of it is reserved for before the lane is asked, and settled when it is over.
+
+Knows money and tokens. Does not know lanes, retries or SQL.
+"""
+
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from serve.errors import LaneError, LaneUnledgered, LaneUnpaid
+from serve.ledger import money
+from serve.ledger.desk import Desk, LedgerDown, new_id
+from serve.ledger.entries import Record, Reserve, Settle, Spent, milliseconds
+from serve.ledger.estimate import Size, Tokens, cut, reported, worst
+from serve.ledger.prices import Tariff
+from serve.ledger.terms import Payer, Terms
+from serve.signals import context
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
+
+
+@dataclass(slots=True)
+class Bill:
+    """One request's money. `cap`: the most that all its attempts together may cost at providers, in micro-dollars."""
+
+    desk: Desk
+    terms: Terms
+    payer: Payer
+    size: Size
+    decision_id: str
+    cap: int | None = None
+    cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
+    _committed: int = 0  # spent and reserved at providers
+
+    async def begin(self, lane: str) -> "Charge":
+        """Open an attempt. Raises LaneUnpaid when it may cost more than is left, LaneUnledgered."""
+        tariff = self.terms.tariffs[lane]
+        charge = Charge(self, lane, tariff)
+        if tariff.billed:
+            await self._reserve(charge)
+        return charge
+
+    async def _reserve(self, charge: "Charge") -> None:
+        lane, amount, clock = charge.lane, charge.reserved, self.desk.clock
+        if self.cap is not None and self._committed + amount > self.cap:
+            raise LaneUnpaid(lane, over(amount, self.cap - self._committed, "the limit of this request"))
+        accounts = self.terms.accounts(self.payer, clock())
+        ends = milliseconds(clock) + int(self.terms.lease_s * 1000)
+        entry = Reserve(
+            charge.id, accounts, amount, self.decision_id, lane, payer=self.payer.key.name, expires_at=ends
+        )
+        self._committed += amount
+        try:
+            refused = await self.desk.reserve(entry)
+        except LedgerDown as error:
+            self._committed -= amount
+            raise LaneUnledgered(lane, f"the ledger is down: {error}") from None
+        except BaseException:
+            self._committed -= amount
+            raise
+        if refused is not None:
+            self._committed -= amount
+            raise LaneUnpaid(
+                lane, f"it may cost ${money.usd(amount)}, and {refused.words} has no room for that"
+            )
+
+    def end(self, charge: "Charge", tokens: Tokens | None, outcome: str) -> None:
+        """Settle one attempt; None: it was never made, or cost nothing."""
+        cost = 0
+        if tokens is not None:
+            cost = charge.tariff.cost(tokens.input, tokens.cached, tokens.output)
+        self.cost += cost
+        spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)
+        if charge.tariff.billed:
+            self._committed += cost - charge.reserved
+            self.desk.settle(Settle(charge.id, spent))
+        elif spent is not None and not charge.tariff.free:
+            self.desk.record(Record(spent))
+
+    def _spent(self, charge: "Charge", tokens: Tokens, outcome: str, cost: int) -> Spent:
+        return Spent(
+            id=charge.id,
+            decision_id=self.decision_id,
+            at=milliseconds(self.desk.clock),
+            payer=self.payer.key.name,
+            team=self.payer.key.team,
+            session=self.payer.session_id,
+            lane=charge.lane,
+            outcome=outcome,
+            input_tokens=tokens.input,
+            cached_tokens=tokens.cached,
+            output_tokens=tokens.output,
+            cost=cost,
+            certain=tokens.certain,
+            billed=charge.tariff.billed,
+            prices=charge.tariff.version,
+        )
+
+
+def over(amount: int, left: int, whose: str) -> str:
+    """Why there is no money, in words."""
+    return f"it may cost ${money.usd(amount)}, and {whose} has ${money.usd(max(0, left))} left"
+
+
+@dataclass(slots=True)
+class Charge:
+    """One attempt: hears what the lane answers, and is settled when it ends, however it ends."""
+
+    bill: Bill
+    lane: str
+    tariff: Tariff
+    id: str = field(default_factory=new_id)
+    reserved: int = 0
+    _taken_at: float | None = None
+    _first_at: float | None = None
+    _heard: int = 0
+    _usage: Usage | None = None
+    _doubtful: bool = False
+    _ended: bool = False
+
+    def __post_init__(self) -> None:
+        most = worst(self.bill.size, self.tariff)
+        self.reserved = self.tariff.cost(most.input, most.cached, most.output)
+
+    def taken(self) -> None:
+        """The lane has the call: from now on it may cost something."""
+        self._taken_at = time.monotonic()
+
+    def hear(self, item: ChatChunk | ChatCompletion) -> None:
+        """A part of the answer, or the whole of it."""
+        if self.tariff.free:
+            return
+        if words := _words(item):
+            self._first_at = self._first_at or time.monotonic()
+            self._heard += max(1, context.count(words))
+        self._usage = item.usage or self._usage
+        self._doubtful = self._doubtful or bool(item.usage_doubtful)
+
+    def end(self, error: BaseException | None) -> None:
+        """It is over; only the first call counts."""
+        if self._ended:
+            return
+        self._ended = True
+        outcome = error.outcome if isinstance(error, LaneError) else "cut" if error is not None else "ok"
+        self.bill.end(self, self._tokens(error), outcome)
+
+    def _tokens(self, error: BaseException | None) -> Tokens | None:
+        size, tariff = self.bill.size, self.tariff
+        said = None if self._doubtful else reported(self._usage, self._heard, size, tariff)
+        if said is not None:
+            return said
+        if self._taken_at is None or (isinstance(error, LaneError) and error.free and not self._heard):
+            return None
+        if error is not None and self._first_at is not None and not self._doubtful:
+            return cut(self._heard, self._first_at - self._taken_at, size, tariff)
+        return worst(size, tariff)
+
+    def __enter__(self) -> "Charge":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+
+def _words(item: ChatChunk | ChatCompletion) -> str:
+    """Everything that was written, by a model that is paid by the word."""
+    parts = (
+        [c.delta for c in item.choices] if isinstance(item, ChatChunk) else [c.message for c in item.choices]
+    )
+    found: list[str | None] = []
+    for part in parts:
+        found += [part.content, part.refusal, part.reasoning_content]
+        found += [text for call in part.tool_calls or () if call.function
+                  for text in (call.function.name, call.function.arguments)]  # fmt: skip
+    return "".join(filter(None, found))

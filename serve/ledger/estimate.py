@@ -1,0 +1,78 @@
+"""How many tokens one request may be billed for at most, and what one answer was billed for.
+
+Fails closed: what a provider does not say, or cannot be true, is taken as the worst case.
+"""
+
+from dataclasses import dataclass
+
+from serve.ledger.prices import Tariff
+from serve.wire.openai_answer import Usage
+
+# Input is counted with OpenAI's ranks. Other vocabularies need up to half as many tokens again for the same text
+# (code and languages other than English most), templates add some for each request, and an offer of tools a
+# system prompt of several hundred.
+OTHER_VOCABULARIES = 1.5
+TEMPLATE_TOKENS = 64
+TOOLS_TOKENS = 512
+MEDIA_TOKENS = 3_000
+
+# A stream that is cut: what the provider wrote until it noticed, and what it thought unseen before its first word.
+UNDER_WAY_TOKENS = 256
+UNSEEN_TOKENS_PER_S = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What of a request costs. `limit`: the client's own limit of output tokens per choice."""
+
+    input_tokens: int
+    limit: int | None
+    choices: int = 1
+    media: int = 0
+    tools: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What was billed for. `cached` is part of `input`; `certain`: the provider said so, and it can be true."""
+
+    input: int
+    cached: int
+    output: int
+    certain: bool
+
+
+def worst(size: Size, tariff: Tariff) -> Tokens:
+    """The most that one attempt may be billed for."""
+    tokens = int(size.input_tokens * OTHER_VOCABULARIES) + TEMPLATE_TOKENS
+    tokens += TOOLS_TOKENS * size.tools + MEDIA_TOKENS * size.media
+    return Tokens(tokens, 0, (size.limit or tariff.most) * size.choices, certain=False)
+
+
+def usual(size: Size) -> Tokens:
+    """What one attempt will likely be billed for: good enough to compare lanes."""
+    return Tokens(size.input_tokens, 0, min(size.limit or 512, 4096) * size.choices, certain=False)
+
+
+def reported(usage: Usage | None, heard: int, size: Size, tariff: Tariff) -> Tokens | None:
+    """What the provider says, None where that cannot be true. `heard`: tokens of the answer that arrived."""
+    if usage is None:
+        return None
+    most = size.limit or max(tariff.context, tariff.most)
+    bounds = max(tariff.context, worst(size, tariff).input), most * size.choices
+    taken, given = usage.prompt_tokens, usage.completion_tokens
+    if not (1 <= taken <= bounds[0] and (heard > 0) <= given <= bounds[1]):
+        return None
+    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
+    return Tokens(taken, min(cached or 0, taken), given, certain=True)
+
+
+def cut(heard: int, thought_s: float, size: Size, tariff: Tariff) -> Tokens:
+    """A stream that broke off after `heard` tokens, the first of them `thought_s` seconds after the call was taken.
+
+    What arrived is billed in any case. The provider may have written on until it noticed, and models that reason are
+    billed for what they do not show; more than the worst case is never assumed.
+    """
+    most = worst(size, tariff)
+    written = heard + UNDER_WAY_TOKENS + int(thought_s * UNSEEN_TOKENS_PER_S)
+    return Tokens(most.input, 0, min(most.output, written), certain=False)
