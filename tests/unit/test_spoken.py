@@ -137,7 +137,8 @@ def test_a_name_means_a_tool_only_where_one_alone_fits(name: str, known: str | N
 
 pieces = st.lists(
     st.sampled_from(["get_weather", "geo.find", "(", ")", "[", "]", "{", "}", "=", ":", ",", "'", '"', "\\", "\n",
-                     "```", "city", "1", " ", "<tool_call>", "</tool_call>", "<parameter=city>", "<function=get_weather>",
+                     "```", "city", "1", " ", "<tool_call>", "</tool_call>", "<parameter=city>",
+                     "<function=get_weather>",
                      "x = "])
     | st.text(max_size=3),
     max_size=30,
