@@ -38,11 +38,11 @@ def violates(calls: Sequence[Call], tools: Mapping[str, dict[str, JsonValue]]) -
 
 
 def holds_call(text: str, tools: Mapping[str, object]) -> bool:
-    """The name of a tool stands in `text`, with nothing but marks and the words of call formats up to a bracket."""
+    """A tool is called in `text`: its name has a bracket behind it, but for marks, or stands in JSON as a name."""
     names = "|".join(re.escape(name).replace(r"\.", r"[._]") for name in tools)
-    return bool(
-        re.search(rf"(?<![\w])(?:\w+\.)?(?:{names})(?:{_BETWEEN}){{0,60}}[({{\[]", text.replace("\\\\_", "_"))
-    )
+    called = rf"(?<!\w)(?:\w+\.)?(?:{names})(?:{_BETWEEN}){{0,60}}[({{\[]"
+    named = rf"\b(?:name|function|tool)\W{{1,8}}(?:\w+\.)?(?:{names})\b"
+    return bool(re.search(f"{called}|{named}", text.replace("\\\\_", "_")))
 
 
 def plainly_read(text: str) -> list[Call] | None:

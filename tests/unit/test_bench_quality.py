@@ -95,3 +95,80 @@ def test_unreadable_data_is_named(tmp_path: Path, content: bytes, capsys: pytest
 def test_a_folder_without_a_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sensitivity", "--data", str(tmp_path)]) == 1
     assert "no set to measure" in capsys.readouterr().err.replace("\n", " ")
+
+
+TASK: Row = {
+    "id": "t1",
+    "category": "simple_python",
+    "question": [[{"role": "user", "content": "Area of 3 by 4?"}]],
+    "function": [
+        {
+            "name": "area.of",
+            "parameters": {
+                "type": "dict",
+                "properties": {"w": {"type": "integer"}, "h": {"type": "float"}, "unit": {"type": "string"}},
+                "required": ["w", "h"],
+            },
+        }
+    ],
+    "ground_truth": [{"area.of": {"w": [3], "h": [4.0], "unit": ["", "m"]}}],
+}
+RIGHT = '{"w": 3, "h": 4}'
+
+
+def output(model: str, raw: Any, valid: bool, error: str | None = None) -> Row:
+    return {
+        "id": "t1",
+        "model": model,
+        "category": "simple",
+        "output": raw,
+        "valid": valid,
+        "error_type": error,
+    }
+
+
+def replayed(tmp_path: Path, *rows: Row) -> dict[str, Row]:
+    for folder, lines in (("bfcl_tasks", [TASK]), ("bfcl_new", rows)):
+        (tmp_path / folder).mkdir()
+        text = "\n".join(map(json.dumps, lines))
+        (tmp_path / folder / "rows.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    out = tmp_path / "out.json"
+    assert main(["tools", "--data", str(tmp_path), "--json", str(out)]) == 0
+    return {one["model"]: one for one in json.loads(out.read_text())["results"]}
+
+
+def test_tool_calls_are_replayed_through_the_verdict(tmp_path: Path) -> None:
+    found = replayed(
+        tmp_path,
+        output("native", [{"area_of": RIGHT}], True),
+        output("text", "[area.of(w=3, h=4.0)]", True),
+        output("fenced", '```json\n[{"name": "area.of", "arguments": {"w": 3, "h": 4}}]\n```', False, "ast_decoder:x"),
+        output("silent", "I cannot do that.", False, "ast_decoder:x"),
+        output("typed", [{"area_of": '{"w": "3", "h": 4}'}], False, "type_error:simple"),
+        output("wrong", "[area.of(w=3, h=5)]", False, "value_error:others"),
+        output("missing", "[area.of(w=3)]", False, "simple_function_checker:missing_required"),
+    )  # fmt: skip
+    fields = {
+        "set",
+        "model",
+        "n",
+        "raw_valid",
+        "repaired_valid",
+        "format_repaired",
+        "type_repaired",
+        "broken",
+    }
+    assert all(set(one) == fields | {"violation_recall", "false_rejects"} for one in found.values())
+    assert {one["set"] for one in found.values()} == {"bfcl_new"}
+    assert [found[m]["repaired_valid"] for m in ("native", "text", "fenced", "typed")] == [1.0] * 4
+    assert [found[m]["repaired_valid"] for m in ("silent", "wrong", "missing")] == [0.0] * 3
+    assert found["fenced"]["format_repaired"] == found["typed"]["type_repaired"] == 1.0
+    assert found["silent"]["format_repaired"] is None
+    assert found["native"]["broken"] == found["text"]["false_rejects"] == 0.0
+    assert found["typed"]["violation_recall"] == found["missing"]["violation_recall"] == 1.0
+    assert found["wrong"]["violation_recall"] is None
+
+
+def test_a_folder_without_outputs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tools", "--data", str(tmp_path)]) == 1
+    assert "no outputs to replay" in capsys.readouterr().err

@@ -127,17 +127,18 @@ def test_several_calls_keep_their_order_and_an_explanation_adds_none() -> None:
 
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("get_weather", "get_weather"), ("Get-Weather", "get_weather"), ("geo_find", "geo.find"), ("api.geo.find", None),
+    [("get_weather", "get_weather"), ("Get-Weather", "get_weather"),
+     ("geo_find", "geo.find"), ("api.geo.find", "geo.find"),
      ("functions.get_weather", "get_weather"), ("FIND", "geo.find"), ("get_weathers", None), ("", None)],
 )  # fmt: skip
 def test_a_name_means_a_tool_only_where_one_alone_fits(name: str, known: str | None) -> None:
-    meant = spoken.Offered(SPECS).known(name)
-    assert meant == known or (name == "api.geo.find" and meant == "geo.find")
+    assert spoken.Offered(SPECS).known(name) == known
 
 
 pieces = st.lists(
-    st.sampled_from(["get_weather", "geo.find", "(", ")", "[", "]", "{", "}", "=", ":", ",", "'", '"', "\\", "\n", "```", "city",
-                    , "1", " ", "<tool_call>", "</tool_call>", "<parameter=city>", "<function=get_weather>",
+    st.sampled_from(["get_weather", "geo.find", "(", ")", "[", "]", "{", "}", "=", ":", ",", "'", '"', "\\", "\n",
+                     "```", "city", "1", " ", "<tool_call>", "</tool_call>", "<parameter=city>",
+                     "<function=get_weather>",
                      "x = "])
     | st.text(max_size=3),
     max_size=30,

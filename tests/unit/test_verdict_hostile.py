@@ -119,3 +119,20 @@ def test_any_usage_is_shown_bounded_or_not_at_all_and_marked(usage: object) -> N
         assert 0 <= whole.usage.prompt_tokens <= 10**9
         assert 0 <= whole.usage.completion_tokens <= 10**9
         assert 0 <= whole.usage.total_tokens <= 2 * 10**9
+
+
+PIECES = ["(", "[", "{", "f(", "f({", '[{"', "f(a='", "f(city=", '\\"', "'", "``` ", "<tool_call>", "<parameter=a>",
+          "x = [\n",          '{"name": "f", "arguments": {', "f\n{", "[f(city=1), ", "aaaa"]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("size", [1_000, 19_000, 150_000])
+def test_a_text_made_of_openings_is_judged_to_its_end(piece: str, size: int) -> None:
+    """M3: what looks like the start of a call again and again costs a bounded number of readings, and no crash."""
+    text = piece * (size // len(piece))
+    for content, arguments in ((text, None), ("", text)):
+        assert judge(WITH_TOOLS, completion("lane", answer(content, arguments))).outcome in (
+            "valid",
+            "repaired",
+            "invalid",
+        )
