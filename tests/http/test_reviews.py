@@ -196,11 +196,11 @@ def test_the_list_is_for_reviewers_and_has_no_content(
     assert (len(page["data"]), page["has_more"]) == (1, True)
 
 
-@pytest.mark.parametrize(
-    "query", ["status=held", "status=pending&status=pending", "limit=0", "limit=201", "limit=x", "limit=²"]
-)
-def test_a_list_of_nonsense_is_refused(scene: Start, settings: dict[str, Any], query: str) -> None:
-    assert code(call("GET", f"{scene(**settings).url}/v1/reviews?{query}")) == (400, "invalid_request")
+def test_a_list_of_nonsense_is_refused(scene: Start, settings: dict[str, Any]) -> None:
+    s = scene(**settings)
+    twice = "status=pending&status=pending"
+    for query in ("status=held", twice, "limit=0", "limit=201", "limit=x", "limit=²", "limit=" + "9" * 5000):
+        assert code(call("GET", f"{s.url}/v1/reviews?{query}")) == (400, "invalid_request"), query
 
 
 # --- decided ---------------------------------------------------------------------------------------------------
@@ -275,30 +275,27 @@ def test_of_two_reviewers_who_race_one_decides(
     assert [kind for kind, _, _ in told] == ["review_held", f"review_{status}"]
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"",
-        b"[]",
-        b"null",
-        b'{"note": 3}',
-        b'{"note": null}',
-        b'{"note": "\\ud800"}',
-        b'{"note": "x", "status": "approved"}',
-        json.dumps({"note": "x" * 2001}).encode(),
-        b"[" * 5000,
-    ],
-)
+NONSENSE = [
+    b"",
+    b"[]",
+    b"null",
+    b'{"note": 3}',
+    b'{"note": null}',
+    b'{"note": "\\ud800"}',
+    b'{"note": "x", "status": "approved"}',
+    json.dumps({"note": "x" * 2001}).encode(),
+    b"[" * 5000,
+]
+
+
 def test_a_verdict_that_makes_no_sense_is_refused_and_nothing_is_decided(
-    scene: Start, settings: dict[str, Any], sent: bytes
+    scene: Start, settings: dict[str, Any]
 ) -> None:
-    s = scene(**settings)
-    held = hold(s)
-    for verb in ("approve", "reject"):
-        answer = call(
-            "POST", f"{held['url']}/{verb}", content=sent, headers={"content-type": "application/json"}
-        )
-        assert code(answer) == (400, "invalid_request")
+    held, json_type = hold(scene(**settings)), {"content-type": "application/json"}
+    for sent in NONSENSE:
+        for verb in ("approve", "reject"):
+            answer = call("POST", f"{held['url']}/{verb}", content=sent, headers=json_type)
+            assert code(answer) == (400, "invalid_request"), sent[:40]
     assert call("GET", held["url"]).json()["status"] == "pending"
 
 
@@ -354,11 +351,12 @@ def test_a_key_may_have_so_many_waiting_and_no_lane_works_for_more(
 # --- when the database is gone ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("url", ["sqlite:///{}/folder/state.db", "postgresql://127.0.0.1:9/nobody"])
 def test_without_the_database_no_held_answer_is_given(
-    scene: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    scene: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
     (tmp_path / "folder").write_text("no folder")
-    s = scene(policy=POLICY, state={"url": f"sqlite:///{tmp_path}/folder/state.db"})
+    s = scene(policy=POLICY, state={"url": url.format(tmp_path)})
     answer = call("POST", f"{s.url}/v1/chat/completions", json=body())
     assert (*code(answer), answer.headers["retry-after"]) == (503, "reviews_unavailable", "5")
     assert s.local.requests == []
@@ -430,6 +428,20 @@ def test_without_a_journal_the_log_hears_it(
     assert kinds == ["review_held", "review_approved"]
     assert "4111" not in caplog.text
     assert "telling" not in caplog.text
+
+
+def test_a_held_answer_that_the_journal_does_not_take_is_not_given(
+    scene: Start, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
+            raise RuntimeError("no room for it")
+
+    monkeypatch.setattr("tests.support.serving.http_app", lambda router: http_app(router, Broken()))
+    s = scene(**settings)
+    answer = call("POST", f"{s.url}/v1/chat/completions", json=body())
+    assert code(answer) == (500, "internal_error")
+    assert "location" not in answer.headers
 
 
 # --- the page --------------------------------------------------------------------------------------------------
