@@ -41,20 +41,33 @@ class Traced(CloudProxy):
                 yield piece
 
 
+def body(number: int) -> bytes:
+    asked = {
+        "model": ("cloud-openai", "cloud-anthropic", "auto")[number % 3],
+        "stream": number % 2 == 0,
+        "messages": [{"role": "user", "content": f"hello {number}"}],
+    }
+    return json.dumps(asked).encode()
+
+
+async def warm(settings: Config, judges: Judges) -> None:
+    """What is slow the first time is done once, for all children: one call of each dialect, with no log."""
+    proxy = CloudProxy(settings)
+    router = Router(settings, judges, {lane.name: proxy for lane in settings.lanes}, LaneLoad(settings))
+    for number in range(2):
+        answer = await router.answer(await router.decide(body(number), {}, Visit.anonymous()))
+        if answer.chunks is not None:
+            await answer.chunks.aclose()
+    await proxy.close()
+
+
 async def serve(settings: Config, judges: Judges, proxy: CloudProxy) -> None:
     lanes = {lane.name: proxy for lane in settings.lanes}
     router = Router(settings, judges, lanes, LaneLoad(settings), open_audit(settings))
 
     async def ask(number: int) -> None:
         while True:
-            body = {
-                "model": ("cloud-openai", "cloud-anthropic", "auto")[number % 3],
-                "stream": number % 2 == 0,
-                "messages": [{"role": "user", "content": f"hello {number}"}],
-            }
-            answer = await router.answer(
-                await router.decide(json.dumps(body).encode(), {}, Visit.anonymous())
-            )
+            answer = await router.answer(await router.decide(body(number), {}, Visit.anonymous()))
             if answer.chunks is not None:
                 async for _ in answer.chunks:
                     pass
@@ -67,7 +80,8 @@ def main() -> None:
     local, cloud, state, trace = sys.argv[1:]
     settings = config(local, cloud, state={"url": f"sqlite:///{state}"}, audit={"write_timeout_s": 60})
     file = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    judges, proxy = Judges(PreScout.load(), None), Traced(settings, file)  # slow to make
+    judges, proxy = Judges(PreScout.load(), None), Traced(settings, file)
+    asyncio.run(warm(settings, judges))
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

