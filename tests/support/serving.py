@@ -4,7 +4,6 @@ Knows how to start it between two loopback upstreams. Does not know what a test 
 """
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from serve.ingress import http_app
 from serve.lanes.load import LaneLoad
 from serve.router import Router
 from serve.signals.gather import Judges
+from tests.support.memory import memory_folder
 from tests.support.upstream import ThreadedUpstream
 
 ALL = ["tools", "json_schema", "logprobs", "n"]
@@ -85,8 +85,8 @@ def reloadable(
     """The same with two calls that hand Router and CloudProxy a new `user_config`, as Serve would."""
     started = threading.Event()
     box = {} if box is None else box
-    with tempfile.TemporaryDirectory(prefix="state-") as folder:
-        box["folder"] = Path(folder)
+    with memory_folder() as folder:
+        box["folder"] = folder
         thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
         thread.start()
         assert started.wait(30), "the ingress did not start"
