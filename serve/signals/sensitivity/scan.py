@@ -27,7 +27,7 @@ from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import BACKWARDS, fold, forwards
 from serve.signals.sensitivity.levels import finding
 from serve.signals.sensitivity.own import NOTHING, Own
-from serve.signals.sensitivity.views import JOINED_PATHS, joined, safe_path
+from serve.signals.sensitivity.views import JOINED_PATHS, joined, openings, safe_path
 
 _CHUNK = 1 << 20
 _OVERLAP = 1 << 12
@@ -74,10 +74,13 @@ def read(view: RequestView, own: Own = NOTHING) -> SensitivityReading:
     `own` adds the words of an organisation and raises the class of rules.
     """
     findings = [finding("opaque", "unreadable_part", safe_path(path)) for path in view.opaque]
-    texts, unread = _safely("reading", lambda: _unfold(view), lambda failed: ([], [failed]))
-    findings += unread
+    texts, unread = _safely("reading", lambda: _unfold(_sources(view)), lambda failed: ([], [failed]))
+    # For markings alone: in texts that repeat, others would find a number beside the word of another text.
+    lines, unclear = _safely("reading", lambda: _unfold(openings(view)), lambda failed: ([], [failed]))
+    findings += unread + unclear
     for detector in (*DETECTORS, Detector("dictionary", bool, own.find)):
-        findings += _safely(detector.name, partial(_sweep, detector, texts, own), lambda failed: [failed])
+        seen = texts + lines if detector.name == "labels" else texts
+        findings += _safely(detector.name, partial(_sweep, detector, seen, own), lambda failed: [failed])
     level = max((found.level for found in findings), default=Sensitivity.PUBLIC)
     return SensitivityReading(level, _distinct(findings))
 
@@ -106,11 +109,11 @@ def _sweep(detector: Detector, texts: Iterable[Text], own: Own) -> list[Finding]
     ]
 
 
-def _unfold(view: RequestView) -> tuple[list[Text], list[Finding]]:
+def _unfold(leaves: Iterable[Leaf]) -> tuple[list[Text], list[Finding]]:
     """Every distinct reading of every text, and the blobs that stayed closed."""
     paths: dict[str, str] = {}
     findings: list[Finding] = []
-    for leaf in _sources(view):
+    for leaf in leaves:
         for text in _chunks(leaf.text):
             if text not in paths:
                 opaque = _read_into(paths, safe_path(leaf.path), text)

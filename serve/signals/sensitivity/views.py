@@ -57,10 +57,15 @@ def joined(view: RequestView) -> Iterator[Leaf]:
             if text not in seen:
                 seen.add(text)
                 yield Leaf(path, text)
-        if path == _JOINED_PATH and (text := _SEPARATOR.join(_openings(group))):
-            yield Leaf(path, text)
     if not any(_message(leaf) for leaf in view.leaves):
         yield from (Leaf(_JOINED_PATH, text) for text in (view.conversation, view.instructions, view.prompt))
+
+
+def openings(view: RequestView) -> Iterator[Leaf]:
+    """Short parts with the few behind them, each on lines of its own: a marking split between them opens a line."""
+    for path, group in _groups(view.leaves):
+        if path == _JOINED_PATH and (text := _SEPARATOR.join(_openings(group))):
+            yield Leaf(path, text)
 
 
 def _groups(leaves: Sequence[Leaf]) -> Iterator[tuple[str, list[str]]]:
@@ -97,9 +102,13 @@ def _seams(parts: Sequence[str], glue: str) -> Iterator[str]:
 
 
 def _openings(parts: Sequence[str]) -> Iterator[str]:
-    """Each short part with the few behind it: a marking that begins with a part must still begin a line."""
     short = _SEAM if len(parts) <= _FEW else _SHORT
     for first, part in enumerate(parts):
-        if 0 < len(part) <= short:
-            pieces = [piece[:_SEAM] for piece in parts[first : first + _MOST_PIECES]]
-            yield from ("".join(pieces[:count]) for count in range(2, len(pieces) + 1))
+        text = part
+        for piece in parts[first + 1 : first + _MOST_PIECES]:
+            if not part or len(part) > short or len(text) > _MOST_PIECES * _SEAM:
+                break
+            yield text + piece[:_SEAM]
+            if len(piece) > _SEAM:  # nothing may be glued to where it was cut
+                break
+            text += piece
