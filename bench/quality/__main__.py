@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.quality import sensitivity
+from bench.quality import scan_time, sensitivity
 from bench.quality.cases import DataUnreadable
 
 
@@ -15,6 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     console = Console()
     try:
+        if options.subject == "scan-time":
+            return scan_time.run(options.data, options.json, console)
         return sensitivity.run(options.data, options.json, options.part, console)
     except DataUnreadable as error:
         Console(stderr=True).print(str(error), markup=False, style="red", soft_wrap=True)
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
-    subjects = parser.add_subparsers(required=True, metavar="SUBJECT")
+    subjects = parser.add_subparsers(required=True, metavar="SUBJECT", dest="subject")
     one = subjects.add_parser(
         "sensitivity", help="what the sensitivity signal finds and what it flags for nothing"
     )
@@ -37,6 +39,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         default="all",
         help="half of the examples, split by a hash of template or text: look at dev, report held-out",
     )
+    two = subjects.add_parser(
+        "scan-time", help="the CPU time of the sensitivity signal, hostile inputs included"
+    )
+    two.add_argument("--data", type=Path, required=True, help="a folder of sets: its public prompts are read")
+    two.add_argument("--json", type=Path, help="write the results to this file too")
     return parser.parse_args(arguments)
 
 
