@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.quality import sensitivity, tools
+from bench.quality import scan_time, sensitivity, tools
 from bench.quality.cases import DataUnreadable
 
 
@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.subject == "tools":
             return tools.run(options.data, options.json, console)
+        if options.subject == "scan-time":
+            return scan_time.run(options.data, options.json, console)
         return sensitivity.run(options.data, options.json, options.part, console)
     except DataUnreadable as error:
         Console(stderr=True).print(str(error), markup=False, style="red", soft_wrap=True)
@@ -29,10 +31,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     one = subjects.add_parser(
         "sensitivity", help="what the sensitivity signal finds and what it flags for nothing"
     )
-    one.add_argument(
-        "--data", type=Path, required=True, help="a folder of sets, or one set, of *.jsonl[.gz] files"
-    )
-    one.add_argument("--json", type=Path, help="write the results to this file too")
+    _files(one, "a folder of sets, or one set, of *.jsonl[.gz] files")
     one.add_argument(
         "--part",
         choices=("all", "dev", "held-out"),
@@ -40,9 +39,17 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="half of the examples, split by a hash of template or text: look at dev, report held-out",
     )
     two = subjects.add_parser("tools", help="what the verdict makes of recorded tool calls")
-    two.add_argument("--data", type=Path, required=True, help="a folder that holds bfcl_* sets")
-    two.add_argument("--json", type=Path, help="write the results to this file too")
+    _files(two, "a folder that holds bfcl_* sets")
+    three = subjects.add_parser(
+        "scan-time", help="the CPU time of the sensitivity signal, hostile inputs included"
+    )
+    _files(three, "a folder of sets: its public prompts are read")
     return parser.parse_args(arguments)
+
+
+def _files(subject: argparse.ArgumentParser, data: str) -> None:
+    subject.add_argument("--data", type=Path, required=True, help=data)
+    subject.add_argument("--json", type=Path, help="write the results to this file too")
 
 
 if __name__ == "__main__":

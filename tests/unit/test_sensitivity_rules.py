@@ -47,6 +47,18 @@ FOUND = [
     ("own_health", "meine Frau ist krank und ich leide an Depressionen"),
     ("own_money", "My salary is 52,000 USD before tax"),
     ("addressed_name", "Dear Luheng,\nthank you for the tea.\n"),
+    ("phone", "0312 555 01 77 is my new number"),
+    ("phone", "05.97.85.56.35"),
+    ("phone", "My phone number is 228-590-7866x661"),
+    ("email", "genaro.martinez@example.net"),
+    ("street_address", "Dolac 66, 31860 Vukovar"),
+    ("street_address", "avenue Humbert, 09346 Sainte-Foy"),
+    ("street_address", "ул. Лесная, д. 12"),
+    ("identity_document", "Führerschein B072RRE2I55 and driver license D123-4567-8901"),
+    ("payment_card", "502039624593"),
+    ("password_assignment", "Das Passwort lautet Sommer2024!"),
+    ("password_assignment", "CREATE USER app IDENTIFIED BY 'tR7kqz9Vb';"),
+    ("provider_key", f"pul-{'0f3a91c7' * 5}"),
     ("short_code", "My PIN code is 4821, keep it"),
     (
         "recovery_phrase",
@@ -203,6 +215,8 @@ FOUND = [
 ]
 
 LEFT_ALONE = [
+    ("email", "john.doe@example.com and user@company.com"),
+    ("street_address", "on March 15, 2023 Meeting notes; iPhone 15, 2023 Model"),
     ("account_path", "cd /home/user/project and C:\\Users\\Public\\x"),
     ("mail_headers", "From: what I read, to: what I know"),
     ("own_host", "http://localhost:8000/ and http://192.168.1.1"),

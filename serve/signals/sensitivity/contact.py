@@ -57,7 +57,7 @@ _OTHER_LANGUAGES = (
 )
 # So clear a cue that the number need not be one that is given out today.
 _PHONE_LABEL = (
-    r"(?i)(?:(?:\b(?:tele)?phone|\btel|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
+    r"(?i)(?:(?:\b(?:tele)?phone|\btel|\bph|\bmob|\bmessage at|\bmobile|\bcell|\bfax|\bwhatsapp|\bsms|\boffice|\bdesk|"
     r"\bdirect line|\btelefon\w*|\bmobil|"
     r"\bpuhelin|téléphone|teléfono|móvil|\btlf|\bhandy|hotline|extension)(?: number| no\.?| nr\.?| #)"
     r"?\s{0,2}[:#.=|]?\s{0,3}"
@@ -169,6 +169,13 @@ def _is_version(value: str) -> bool:
 
 _NATIONAL = r"\(?0[0-9]{1,4}\)?[ \-/.][0-9]{2,8}(?:[ \-][0-9]{2,4}){0,4}"
 _AMERICAN = r"(?:1[ .\-])?\(?[2-9][0-9]{2}\)?[ .\-]{0,2}[0-9]{3}[ .\-][0-9]{4}" + _EXTENSION
+# The cue stands behind: "… is my new number".
+_AFTERTHOUGHT = (
+    r"(?i)([+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14})[ ,]{1,2}(?:is|was|are) (?:my|his|her|their|our) "
+    r"(?:\w+ )?(?:number|phone|cell|mobile)\b"
+)
+# French pairs; an area code in brackets.
+_DISTINCT = r"0[1-9](?:[. ][0-9]{2}){4}|\([0-9]{2,4}\) ?[0-9]{3,5}[ \-][0-9]{4}"
 
 RULES = RuleSet(
     (
@@ -227,6 +234,14 @@ RULES = RuleSet(
             cue=_PHONE_WORD,
             reach=96,
             veto=_OTHER_NUMBER,
+            edge="digits",
+        ),
+        Rule("phone", Pattern(_AFTERTHOUGHT), lambda value: not _FICTIONAL.found(value), edge="digits"),
+        Rule(
+            "phone",
+            Pattern(_DISTINCT),
+            lambda value: not _FICTIONAL.found(value),
+            veto=_MIDWAY,
             edge="digits",
         ),
         Rule(
