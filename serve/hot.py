@@ -1,6 +1,6 @@
 """The hot part of a configuration: what may change while Pointsman runs, and what needs a redeploy.
 
-Hot are policy, signals, dispatch, and of each lane its switch and its price: they travel as `user_config`.
+Hot are policy, signals, dispatch, limits, and of each lane its switch and its price: they travel as `user_config`.
 Everything else is fixed. Knows how to take a configuration apart and put it together. Starts nothing.
 """
 
@@ -23,8 +23,9 @@ from serve.config import (
     mistakes,
 )
 from serve.errors import ConfigError
+from serve.keys.config import LimitsConfig
 
-SECTIONS = ("policy", "signals", "dispatch")
+SECTIONS = ("policy", "signals", "dispatch", "limits")
 SWITCHES = tuple(LaneSwitch.model_fields)
 SOURCE = "user_config"
 
@@ -37,6 +38,7 @@ class Hot(Strict):
     policy: PolicyConfig | None = None
     signals: SignalsConfig | None = None
     dispatch: DispatchConfig | None = None
+    limits: LimitsConfig | None = None
     lanes: dict[Name, LaneSwitch] = Field(default_factory=dict)
     fixed: dict[str, str] | None = Field(
         None, description="fingerprints of the fixed parts it was written for; None: not compared"

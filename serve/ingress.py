@@ -55,7 +55,8 @@ def http_app(router: Router) -> FastAPI:
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
-    app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
+    routers = config.server.router_replicas
+    app.add_middleware(Door, keys=config.keys, limits=lambda: router.config.limits, routers=routers)
     return app
 
 
