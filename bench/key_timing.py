@@ -33,7 +33,7 @@ async def measure(count: int, seed: int) -> dict[str, list[int]]:
         ids = [credential.mint() for _ in range(KEYS)]
         entries = [KeyEntry(id=public, name=f"k{n}", sha256=sha) for n, (public, _, sha) in enumerate(ids)]
         path.write_text("keys:\n" + "".join(file.written(entry) for entry in entries))
-        ring = Keyring(KeysConfig(file=path), LimitsConfig())
+        ring = Keyring(KeysConfig(file=path), LimitsConfig)
         await ring.find(ids[0][1])
         rng = random.Random(seed)
         # Made beforehand: what was just in the processor's cache would be measured otherwise.

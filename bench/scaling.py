@@ -22,6 +22,7 @@ from rich.console import Console
 
 from bench import report, scaling_plot
 from bench.client import Sample, connect, send
+from bench.summary import percentiles
 from tests.support.stub_child import StubGraph, stub_graph
 from tests.support.upstream import ThreadedUpstream
 
@@ -29,6 +30,9 @@ ENGINE = "stub"
 WORDS, WORD_S = 10, 0.2
 ONGOING, QUEUED, TARGET, MOST = 4, 2, 2.5, 5
 SERVICE_S = WORDS * WORD_S
+QUEUE_WAIT_S = 0.05
+"""What an interactive caller waits for a local slot while the cloud may answer at once."""
+APART_S = 30
 CAPACITY = TARGET / SERVICE_S
 """Requests a second that one replica takes at its target: 1x."""
 
@@ -70,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     result |= {
         "settings": _settings(options),
-        "summary": summary(run, options.before),
+        "summary": summary(run, options.before)
+        | overflow(run, options.before, options.before + options.during),
         "samples": samples(run),
     }
     report.save(options.out, result)
@@ -115,6 +120,7 @@ def _config(cloud: str, policy: str) -> dict[str, Any]:
             },
         ],
         "policy": {"rules": [{"name": "default", "prefer": ["local"], "because": "it costs least"}]},
+        "dispatch": {"queue_wait_s": QUEUE_WAIT_S},
     }
 
 
@@ -210,6 +216,39 @@ def summary(run: Run, step_at: int) -> dict[str, Any]:
     }
 
 
+def overflow(run: Run, step_at: int, ends_at: int) -> dict[str, Any]:
+    """What the callers of the step noticed, beside those of the calm time in the same run.
+
+    A `first token` includes everything. `decided` is the Router's own time for requests that it sent past the engine
+    without asking it. `overflows` counts periods of spilling, at least 30 s apart: each is two changes of direction.
+    """
+    calm = [x for x in run.arrivals if x.at < step_at]
+    busy = [x for x in run.arrivals if step_at <= x.at < ends_at]
+    spilled = [x for x in run.arrivals if not x.local and not x.sample.error]
+    decided = [
+        float(x.sample.headers["overhead-ms"]) for x in spilled if x.sample.headers["reason"] == "overflow"
+    ]
+    first = {name: _firsts(some) for name, some in (("calm", calm), ("busy", busy))}
+    at = sorted(x.at for x in spilled)
+    return {
+        "refused": sum((x.sample.error or "").startswith(("429", "503")) for x in run.arrivals),
+        "first_token_calm_s": first["calm"],
+        "first_token_step_s": first["busy"],
+        "first_token_p99_ratio": round(first["busy"]["p99"] / first["calm"]["p99"], 2)
+        if all(first.values())
+        else None,
+        "spilled_without_asking": len(decided),
+        "spilled_after_asking": len(spilled) - len(decided),
+        "decided_ms": percentiles(decided),
+        "back_to_local_s": round(max(0.0, at[-1] - ends_at), 1) if at else None,
+        "overflows": sum(right - left > APART_S for left, right in pairwise(at)) + bool(at),
+    }
+
+
+def _firsts(arrivals: Sequence[Arrival]) -> dict[str, float]:
+    return percentiles([x.sample.first_token_s for x in arrivals if x.sample.first_token_s is not None]) or {}
+
+
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "policy": options.policy,
@@ -221,6 +260,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "step": options.step,
         "capacity_per_s": CAPACITY,
         "service_s": SERVICE_S,
+        "queue_wait_s": QUEUE_WAIT_S,
         "max_ongoing_requests": ONGOING,
         "max_queued_requests": QUEUED,
         "target_ongoing_requests": TARGET,

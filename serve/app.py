@@ -69,6 +69,7 @@ def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> ser
         max_ongoing_requests=config.server.max_ongoing_requests,
         max_queued_requests=config.server.max_queued_requests,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
+        graceful_shutdown_timeout_s=_last_answer_s(config),
         ray_actor_options={"num_cpus": 0.2},
         logging_config=_quiet(),
     )
@@ -89,8 +90,7 @@ def _engine(config: Config, name: str, deployment: serve.Deployment, code: str) 
         name=engine_deployment(name),
         max_ongoing_requests=engine.max_ongoing_requests,
         max_queued_requests=engine.max_queued_requests,
-        # A replica that is let go finishes its answers: no answer takes longer than the deadline.
-        graceful_shutdown_timeout_s=config.dispatch.deadline_s + 10,
+        graceful_shutdown_timeout_s=_last_answer_s(config),
         ray_actor_options={"num_cpus": engine.num_cpus, "num_gpus": engine.num_gpus},
         logging_config=_quiet(),
         **_scaling(engine.autoscaling, 1),
@@ -129,8 +129,14 @@ def _cloud(config: Config, code: str) -> serve.Application:
         user_config=hot.part(config),
         # With one alone every HTTP lane is gone for the seconds in which a dead one is replaced.
         num_replicas=config.server.cloud_replicas or config.server.router_replicas,
+        graceful_shutdown_timeout_s=_last_answer_s(config),
         logging_config=_quiet(),
     ).bind(config)
+
+
+def _last_answer_s(config: Config) -> float:
+    """A replica that is let go finishes its answers: none takes longer than the deadline."""
+    return config.dispatch.deadline_s + 10
 
 
 def _quiet() -> LoggingConfig:

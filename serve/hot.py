@@ -1,6 +1,6 @@
 """The hot part of a configuration: what may change while Pointsman runs, and what needs a redeploy.
 
-Hot are policy, signals, dispatch, prices, budgets, and of each lane its switch and its price: they travel as
+Hot are policy, signals, dispatch, limits, prices, budgets, and of each lane its switch and its price: they travel as
 `user_config`. Everything else is fixed. Knows how to take a configuration apart and put it together. Starts nothing.
 """
 
@@ -23,9 +23,10 @@ from serve.config import (
     mistakes,
 )
 from serve.errors import ConfigError
+from serve.keys.config import LimitsConfig
 from serve.ledger.config import BudgetsConfig, Prices
 
-SECTIONS = ("policy", "signals", "dispatch", "prices", "budgets")
+SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets")
 SWITCHES = tuple(LaneSwitch.model_fields)
 SOURCE = "user_config"
 
@@ -40,6 +41,7 @@ class Hot(Strict):
     dispatch: DispatchConfig | None = None
     prices: Prices | None = None
     budgets: BudgetsConfig | None = None
+    limits: LimitsConfig | None = None
     lanes: dict[Name, LaneSwitch] = Field(default_factory=dict)
     fixed: dict[str, str] | None = Field(
         None, description="fingerprints of the fixed parts it was written for; None: not compared"

@@ -74,7 +74,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
     app.add_middleware(Once)
-    app.add_middleware(Door, keys=config.keys, limits=config.limits, routers=config.server.router_replicas)
+    routers = config.server.router_replicas
+    app.add_middleware(Door, keys=config.keys, limits=lambda: router.config.limits, routers=routers)
     return app
 
 

@@ -17,6 +17,7 @@ import httpx2
 import yaml
 
 from bench import processes
+from bench.chaos.keys import KeyFile
 from bench.chaos.lanes import Lane
 from bench.child import Child, StartFailed
 from models import store
@@ -25,6 +26,7 @@ from models.errors import ModelMissing
 ANSWER_MS = 250
 DEADLINE_S = 5.0
 LANE_TAKES = 16
+MOST_PARALLEL = 4096  # of the suite's own key: it is the lanes that shall be full
 PATIENCE = ("first_token_s", "unary_s", "idle_s")
 START_S = 240.0
 # What the command line of each part holds.
@@ -53,6 +55,8 @@ class Rig:
                 stack.enter_context(lane)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
             file = folder / "chaos.yaml"
+            self.keys = KeyFile(folder / "keys.yaml")
+            self.key = self.keys.create("chaos", overrides=True, max_parallel=MOST_PARALLEL)
             file.write_text(yaml.safe_dump(self._config()))
             self.child = stack.enter_context(Child(file, self.proxy))
             self.url = self.child.url
@@ -143,7 +147,7 @@ class Rig:
                     | {"prefer": ["local-a", "local-b", "cloud"]},
                 ]
             },
-            "keys": {"mode": "open"},
+            "keys": {"mode": "required", "file": str(self.keys.path)},
             # Shorter than the defaults, so that minutes are enough for all faults.
             "dispatch": {"deadline_s": DEADLINE_S, "cooldown_s": 2} | dict.fromkeys(PATIENCE, 2),
         }

@@ -94,14 +94,14 @@ class Fault:
 
 async def warm_up(rig: Rig) -> None:
     """Answers that nobody counts: the first ones of a fresh Pointsman measure its start, not a fault."""
-    async with client(rig.url) as sdk:
+    async with client(rig.url, key=rig.key) as sdk:
         for _ in range(3):
             await Traffic(sdk, Load()).once(Load().workers)
 
 
 async def play(fault: Fault, rig: Rig, seconds: float | None = None) -> Row:
     """Run one fault on a healthy rig and leave it healthy. Raises Unfair, StartFailed when it does not heal."""
-    async with client(rig.url) as sdk:
+    async with client(rig.url, key=rig.key) as sdk:
         traffic = Traffic(sdk, fault.load)
         scene = Scene(rig, traffic, fault.seconds if seconds is None else seconds)
         acting = asyncio.create_task(_act(fault, scene))

@@ -32,7 +32,7 @@ async def soak(rig: Rig, requests: int) -> Soak:
     for lane in rig.lanes:
         await asyncio.to_thread(lane.play, "ok")
     seen: dict[str, list[tuple[int, float]]] = {part: [] for part in PARTS}
-    async with client(rig.url) as sdk:
+    async with client(rig.url, key=rig.key) as sdk:
         traffic = Traffic(sdk, Load())
         asking = asyncio.create_task(traffic.run(lambda: len(traffic.outcomes) < requests))
         step = max(1, requests // SAMPLES)

@@ -84,11 +84,11 @@ class Traffic:
             self.in_flight -= 1
 
 
-def client(url: str, retries: int = openai.DEFAULT_MAX_RETRIES) -> openai.AsyncOpenAI:
+def client(url: str, retries: int = openai.DEFAULT_MAX_RETRIES, key: str = "chaos") -> openai.AsyncOpenAI:
     """The official client as it comes, but for the machine's proxy settings and a shorter patience."""
     http = openai.DefaultAsyncHttpxClient(trust_env=False)
     return openai.AsyncOpenAI(
-        base_url=f"{url}/v1", api_key="chaos", max_retries=retries, timeout=PATIENCE_S, http_client=http
+        base_url=f"{url}/v1", api_key=key, max_retries=retries, timeout=PATIENCE_S, http_client=http
     )
 
 

@@ -4,7 +4,7 @@ Knows keys, limits and headers. Knows no route but those that are open, and read
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
@@ -25,7 +25,9 @@ _LONGEST = 300  # bytes of a header that is read here
 class Door:
     """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`."""
 
-    def __init__(self, app: ASGIApp, keys: KeysConfig, limits: LimitsConfig, routers: int) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: KeysConfig, limits: Callable[[], LimitsConfig], routers: int
+    ) -> None:
         self._app = app
         self._keyring = None if keys.mode == "open" else Keyring(keys, limits)
         self._limiter = Limiter(routers)

@@ -32,9 +32,9 @@ def source(config: KeysConfig) -> Read:
 
 
 class Keyring:
-    """Finds the key that a caller presents."""
+    """Finds the key that a caller presents. `defaults` gives the limits of keys that have none of their own."""
 
-    def __init__(self, config: KeysConfig, defaults: LimitsConfig) -> None:
+    def __init__(self, config: KeysConfig, defaults: Callable[[], LimitsConfig]) -> None:
         self._config, self._defaults = config, defaults
         self._read = source(config)
         self._keys: Mapping[str, Key] | None = None
@@ -79,7 +79,7 @@ class Keyring:
             except KeysUnreadable as error:
                 self._say(str(error))
             else:
-                self._keys, self._read_at = snapshot(entries, self._defaults), started
+                self._keys, self._read_at = snapshot(entries, self._defaults()), started
                 self._say("")
             self._tried.set()
             await asyncio.sleep(self._config.refresh_s)

@@ -4,15 +4,19 @@ Counts only; seconds are measured by the suite itself. Each test leaves the grap
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+import httpx2
 import pytest
 
 from bench.chaos.faults import FAULTS
 from bench.chaos.figures import Row
 from bench.chaos.rig import Rig
 from bench.chaos.scene import play
+from bench.chaos.traffic import Load, Traffic, client
+from tests.cluster.conftest import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -83,3 +87,41 @@ def test_without_the_scout_requests_are_decided_all_the_same(rig: Rig, name: str
         pytest.skip("the Scout's model is not here: make test fetches it")
     row = played(rig, name)
     assert (row.lost, row.errors, row.retried) == (0, 0, 0), row.codes
+
+
+def statuses(rig: Rig, key: str, times: int = 12) -> set[int]:
+    """Of so many calls, each over a connection of its own: they reach both Routers."""
+    head = {"authorization": f"Bearer {key}"}
+    return {
+        httpx2.get(f"{rig.url}/v1/models", headers=head, trust_env=False, timeout=30).status_code
+        for _ in range(times)
+    }
+
+
+def test_a_revoked_key_is_refused_by_both_routers_within_seconds(rig: Rig) -> None:
+    """Row K7; docs/keys.md says how many seconds."""
+    key = rig.keys.create("leaver")
+    wait_for(lambda: statuses(rig, key) == {200}, 60, "both Routers to know the new key")
+    rig.keys.revoke("leaver")
+    wait_for(lambda: statuses(rig, key) == {401}, 60, "both Routers to refuse it")
+    assert statuses(rig, key) == {401}
+    assert statuses(rig, rig.key) == {200}
+
+
+def test_a_key_that_floods_costs_another_key_no_answer(rig: Rig) -> None:
+    """Row R18: fifty requests at once, again and again, of a key that may have four."""
+    flooding = rig.keys.create("flood", max_parallel=4)
+    wait_for(lambda: statuses(rig, flooding) == {200}, 60, "both Routers to know the new key")
+
+    async def both() -> tuple[Traffic, Traffic]:
+        async with client(rig.url, 0, flooding) as one, client(rig.url, 0, rig.key) as other:
+            flood, calm = Traffic(one, Load()), Traffic(other, Load())
+            for _ in range(4):
+                await asyncio.gather(flood.once(50), calm.once(4))
+        return flood, calm
+
+    flood, calm = asyncio.run(both())
+    assert [x.code for x in calm.outcomes if x.verdict != "right"] == []
+    ends = Counter(x.code or "right" for x in flood.outcomes)
+    assert ends.keys() == {"right", "429 rate_limit_exceeded"}
+    assert ends["right"] >= 4

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 
 from models.scout.prescout import PreScout
+from serve import hot
 from serve.config import EnvRef
 from serve.ingress import http_app
 from serve.keys import credential, file
@@ -27,7 +28,7 @@ from serve.router import Router
 from serve.signals.gather import Judges
 from tests.http.conftest import Scene
 from tests.support.rawclient import connect
-from tests.support.serving import config, serving
+from tests.support.serving import config, reloadable, serving
 from tests.support.upstream import ThreadedUpstream
 
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
@@ -490,3 +491,15 @@ def test_in_open_mode_a_page_that_renamed_itself_to_this_machine_is_refused(scen
     assert (answer.status_code, error(answer)["code"]) == (403, "key_forbids")
     assert s.local.requests == []
     assert post(s.url, None, CHAT, origin="http://localhost:3000").status_code == 200
+
+
+def test_the_limits_of_the_configuration_follow_a_reload(desk: Desk) -> None:
+    key, own = desk.key(), desk.key("with-its-own", requests_per_minute=1000)
+    with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
+        settings = config(local.url, cloud.url, keys=desk.section)
+        with reloadable(settings) as (url, router, proxy):
+            assert "x-ratelimit-limit-requests" not in post(url, key).headers
+            for part in (router, proxy):
+                part(hot.part(hot.applied(settings, {"limits": {"requests_per_minute": 500}})))
+            until(lambda: post(url, key).headers.get("x-ratelimit-limit-requests") == "500")
+            assert post(url, own).headers["x-ratelimit-limit-requests"] == "1000"

@@ -7,7 +7,7 @@ import pytest
 
 from bench import scaling_plot
 from bench.client import Sample
-from bench.scaling import Arrival, Run, arrivals, main, samples, summary
+from bench.scaling import Arrival, Run, arrivals, main, overflow, samples, summary
 
 
 def arrival(at: float, seconds: float, lane: str, error: str | None = None) -> Arrival:
@@ -86,3 +86,17 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "--plot" in capsys.readouterr().out
+
+
+def test_what_callers_notice_of_an_overflow() -> None:
+    def one(at: float, lane: str, reason: str = "local_first", first_s: float = 0.2) -> Arrival:
+        headers = {"lane": lane, "reason": reason, "overhead-ms": "12.5"}
+        return Arrival(at, at + 2, Sample("stub", 2, first_s, headers=headers))
+
+    calm = [one(0.5, "local"), one(1.5, "local")]
+    step = [one(2.5, "local"), one(3.0, "cloud", "overflow", 0.3), one(3.5, "cloud", first_s=0.25)]
+    late = [one(5.5, "cloud", "overflow"), Arrival(6, 6, Sample("stub", error="503 no_lane_available"))]
+    found = overflow(Run([*calm, *step, *late]), 2, 4)
+    assert (found["refused"], found["first_token_p99_ratio"], found["back_to_local_s"]) == (1, 1.5, 1.5)
+    assert (found["spilled_without_asking"], found["spilled_after_asking"], found["overflows"]) == (2, 1, 1)
+    assert found["decided_ms"]["p99"] == 12.5

@@ -267,7 +267,7 @@ def test_what_cannot_be_right_about_keys_is_refused(section: dict[str, Any]) -> 
 
 
 def ring(path: Path, *, stale_s: float = 60) -> Keyring:
-    return Keyring(KeysConfig(file=path, refresh_s=0.02, stale_s=stale_s), DEFAULTS)
+    return Keyring(KeysConfig(file=path, refresh_s=0.02, stale_s=stale_s), lambda: DEFAULTS)
 
 
 def write(path: Path, *entries: KeyEntry) -> None:
@@ -313,7 +313,7 @@ async def test_every_key_that_does_not_work_is_refused_with_the_same_words(tmp_p
 async def test_a_key_that_runs_out_between_two_readings_is_refused(tmp_path: Path) -> None:
     soon, key = made(expires=1.5)
     write(tmp_path / "k.yaml", soon)
-    keys = Keyring(KeysConfig(file=tmp_path / "k.yaml", refresh_s=4), DEFAULTS)
+    keys = Keyring(KeysConfig(file=tmp_path / "k.yaml", refresh_s=4), lambda: DEFAULTS)
     await keys.find(key)
     (tmp_path / "k.yaml").unlink()
     await becomes(keys, key, closed=True)
