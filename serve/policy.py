@@ -15,6 +15,9 @@ from serve.signals import task
 from serve.signals.readings import Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
 
+# From here on more than half of the likely gain is the prior.
+UNFAMILIAR = 0.5
+
 
 class LaneState(IntEnum):
     """How free a lane is, best first."""
@@ -76,7 +79,8 @@ def decide(
     if not open_lanes:
         raise _nobody(wanted, shut_out, permit)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
-    reasons = tuple(_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals))
+    said = _reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals)
+    reasons = (*said, *_doubts(signals, config))
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
 
@@ -119,6 +123,7 @@ def _holds(when: When, signals: Signals, view: RequestView) -> bool:
         when.constraints_over is None or signals.constraints.count > when.constraints_over,
         when.difficulty is None or scout.difficulty in when.difficulty,
         when.confidence_at_least is None or scout.confidence >= when.confidence_at_least,
+        when.gain_at_least is None or scout.gain >= when.gain_at_least,
         when.task is None or signals.task.task in when.task,
         when.tools is None or bool(view.tool_names) is when.tools,
         when.structured is None or view.structured is when.structured,
@@ -219,6 +224,15 @@ def _reasons(
     if wish.prefer:
         yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
     yield Reason(rule.name, rule.because)
+
+
+def _doubts(signals: Signals, config: Config) -> Iterator[Reason]:
+    """Whether a rule on the likely gain had to go by little more than the prior."""
+    asked = any(rule.when.gain_at_least is not None for rule in config.policy.rules)
+    if asked and signals.scout.unfamiliar >= UNFAMILIAR:
+        yield Reason(
+            "unfamiliar_prompt", "The prompt is unlike the training data: its likely gain is a prior."
+        )
 
 
 def _level(signals: Signals, wish: Wish) -> str:
