@@ -323,6 +323,9 @@ class When(Strict):
     constraints_over: int | None = Field(None, ge=0)
     difficulty: frozenset[Difficulty] | None = None
     confidence_at_least: float | None = Field(None, ge=0, le=1)
+    gain_at_least: float | None = Field(
+        None, ge=0, le=1, description="probability that a strong model is right where a weak one is wrong"
+    )
     task: frozenset[TaskType] | None = None
     tools: bool | None = None
     structured: bool | None = None

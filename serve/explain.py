@@ -34,6 +34,8 @@ def as_json(decided: Decided) -> dict[str, JsonValue]:
                 "complex": round(signals.scout.complex, 4),
             },
             "confidence": round(signals.scout.confidence, 4),
+            "gain": round(signals.scout.gain, 4),
+            "unfamiliar": round(signals.scout.unfamiliar, 4),
             "judge": signals.scout.source,
             "task": signals.task.task,
         },

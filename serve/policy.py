@@ -22,6 +22,9 @@ from serve.signals import task
 from serve.signals.readings import BudgetReading, Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
 
+# From here on more than half of the likely gain is the prior.
+UNFAMILIAR = 0.5
+
 
 class LaneState(IntEnum):
     """How free a lane is, best first."""
@@ -92,6 +95,7 @@ def decide(
     reasons = (
         *_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals),
         *_thrift(signals, scarce),
+        *_doubts(signals, config),
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, config)
@@ -142,6 +146,7 @@ def _holds(when: When, signals: Signals, view: RequestView) -> bool:
         when.constraints_over is None or signals.constraints.count > when.constraints_over,
         when.difficulty is None or scout.difficulty in when.difficulty,
         when.confidence_at_least is None or scout.confidence >= when.confidence_at_least,
+        when.gain_at_least is None or scout.gain >= when.gain_at_least,
         when.task is None or signals.task.task in when.task,
         when.tools is None or bool(view.tool_names) is when.tools,
         when.structured is None or view.structured is when.structured,
@@ -262,6 +267,15 @@ def _thrift(signals: Signals, scarce: bool) -> Iterator[Reason]:
     if scarce:
         used = f"{signals.budget.share:.0%} of {signals.budget.tightest} is used"
         yield Reason("budget_downgrade", f"{used}: lanes that cost less come first.")
+
+
+def _doubts(signals: Signals, config: Config) -> Iterator[Reason]:
+    """Whether a rule on the likely gain had to go by little more than the prior."""
+    asked = any(rule.when.gain_at_least is not None for rule in config.policy.rules)
+    if asked and signals.scout.unfamiliar >= UNFAMILIAR:
+        yield Reason(
+            "unfamiliar_prompt", "The prompt is unlike the training data: its likely gain is a prior."
+        )
 
 
 def _level(signals: Signals, wish: Wish) -> str:

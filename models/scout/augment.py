@@ -43,6 +43,13 @@ def dressed(text: str, source: random.Random) -> str:
     return _mistyped(worn, source) if source.random() < TYPO_SHARE or worn == text else worn
 
 
+def mistyped(text: str, source: random.Random, typos: int) -> str:
+    """A copy of `text` with this many typos."""
+    for _ in range(typos):
+        text = _mistyped(text, source)
+    return text
+
+
 def _mistyped(text: str, source: random.Random) -> str:
     """Swaps two neighbours, or drops or doubles one character."""
     if len(text) < 4:

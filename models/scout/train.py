@@ -1,6 +1,6 @@
-"""Trains the pre-scout and the Scout head and writes their artefacts and the model card.
+"""Trains the pre-scout, its gain model and the Scout head, and writes artefacts and model cards.
 
-`python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--seed 0]`
+`python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--only gain|classes] [--seed 0]`
 Knows nothing about serving; does not choose which data may be used (see `sources`).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from models.scout import card, head, sources
+from models.scout import card, gain_training, head, sources
 from models.scout.evaluate import Outcome, evaluate, steps
 from models.scout.features import Features, extract
 from models.scout.fit import Array, Table, sparse_wide, table
@@ -32,12 +32,21 @@ class Run:
     data: Path
     out: Path
     encoder: Path | None
+    only: str | None
     seed: int
 
 
 def main() -> None:
     """Runs the training from the command line."""
     run = _arguments()
+    if run.only != "classes":
+        gain_training.run(run.data, run.out, run.seed)
+    if run.only != "gain":
+        _classes(run)
+
+
+def _classes(run: Run) -> None:
+    """Difficulty and task: the pre-scout's heads, and the Scout's where an encoder is given."""
     prepared = prepare(run.data, run.seed)
     with Progress() as progress:
         found = [extract(row.text) for row in progress.track(prepared.rows, description="features")]
@@ -55,10 +64,11 @@ def _arguments() -> Run:
     parser.add_argument(
         "--encoder", type=Path, help="MiniLM folder; without it the Scout head is not trained"
     )
+    parser.add_argument("--only", choices=("gain", "classes"), help="train this part alone")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    return Run(given.data, given.out, given.encoder, given.seed)
+    return Run(given.data, given.out, given.encoder, given.only, given.seed)
 
 
 def _train(

@@ -53,7 +53,10 @@ async def gather(
     finally:
         if asked is not None:
             asked.cancel()
-    return signals if second is None else replace(signals, scout=second[0], task=task.settle(view, second[1]))
+    if second is None:
+        return signals
+    judged = replace(second[0], gain=first[0].gain, unfamiliar=first[0].unfamiliar)
+    return replace(signals, scout=judged, task=task.settle(view, second[1]))
 
 
 async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement) -> Signals:

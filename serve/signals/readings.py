@@ -89,6 +89,9 @@ class ScoutReading:
     `confidence` is the calibrated probability that `difficulty` is right.
     `source` is who judged: the in-process pre-scout, the Scout deployment, or nobody
     (`none`: every judge failed, the probabilities are the prior).
+    `gain` is the calibrated probability that a strong model is right where a weak one is wrong,
+    `unfamiliar` how unlike its training data the prompt is (0 to 1): the more, the closer `gain` is to the
+    prior. Both are the pre-scout's, whoever judged the rest.
     """
 
     trivial: float
@@ -96,6 +99,8 @@ class ScoutReading:
     complex: float
     confidence: float
     source: Literal["pre-scout", "scout", "none"]
+    gain: float = 0.0
+    unfamiliar: float = 1.0
 
     @property
     def difficulty(self) -> Difficulty:

@@ -102,6 +102,24 @@ def test_a_rule_fires_exactly_when_all_its_conditions_hold(
     assert (made.reason, made.chain[0]) == (("asked", "world") if holds else ("default", "here"))
 
 
+@pytest.mark.parametrize(
+    ("gain", "unfamiliar", "reasons"),
+    [
+        pytest.param(0.6, 0.0, ["likely_gain"], id="at-the-threshold"),
+        pytest.param(0.59, 0.4, ["default"], id="below"),
+        pytest.param(0.7, 0.5, ["likely_gain", "unfamiliar_prompt"], id="and-unfamiliar"),
+    ],
+)
+def test_a_rule_on_the_likely_gain_says_when_it_went_by_the_prior(
+    gain: float, unfamiliar: float, reasons: list[str]
+) -> None:
+    settings = config(rule("likely_gain", "world", gain_at_least=0.6), rule("default", "here"))
+    seen = signals()
+    judged = replace(seen, scout=replace(seen.scout, gain=gain, unfamiliar=unfamiliar))
+    made = decide(judged, view(), Wish(), ready(settings), settings)
+    assert [reason.code for reason in made.reasons] == reasons
+
+
 def test_the_first_rule_that_holds_wins() -> None:
     settings = config(rule("first", "tools"), rule("second", "world"), rule("third", "here"))
     made = a_decision(settings)
