@@ -108,7 +108,7 @@ def test_the_intent_is_on_the_disk_before_the_cloud_sees_a_byte(folder: Path, st
     seen: list[bool] = []
     with audited(folder / "state.db", sees_intent=seen) as s:
         assert s.post(model="cloud-openai", stream=stream).status_code == 200
-        (intent,), (outcome,) = s.records("intent"), s.outcomes(1)
+        (outcome,), (intent,) = s.outcomes(1), s.records("intent")
     assert seen
     assert all(seen)
     assert intent["decision"] == outcome["decision"]
@@ -140,7 +140,7 @@ def test_confidential_data_is_recorded_with_the_rule_and_without_the_value(folde
         )
         assert answer.status_code == 200
         s.post(f"{SSN} {canaries[0]}", model="cloud-openai")  # refused before it is a decision
-        (intent,), (outcome,) = s.records("intent"), s.outcomes(1)
+        (outcome,), (intent,) = s.outcomes(1), s.records("intent")
         found = b"".join(path.read_bytes() for path in folder.iterdir())
     assert intent["class"] == "confidential"
     assert intent["rules"]
@@ -214,55 +214,75 @@ def test_a_client_that_leaves_has_an_outcome(folder: Path, fault: str, stream: b
     assert [t["lane"] for t in outcome["tried"]] == ["cloud-openai"]
 
 
-@pytest.fixture
-def broken(folder: Path) -> Iterator[Audited]:
-    """A log whose folder cannot be made, whoever runs this: a file stands in its place."""
-    (folder / "mine").write_text("in the way")
-    with audited(folder / "mine" / "state.db") as found:
-        wait_for(lambda: found.health()["state"] == "failing")
-        yield found
+@contextmanager
+def refusing(s: Audited) -> Iterator[None]:
+    """A database that takes everything but records, the ledger's entries too: what follows is the log's doing."""
+    wait_for(lambda: s.health()["state"] == "ok")
+    with closing(sqlite3.connect(s.file, timeout=30, isolation_level=None)) as db:
+        db.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON audit_records BEGIN SELECT RAISE(FAIL, 'full'); END"
+        )
+        s.post(model="local-tools")
+        wait_for(lambda: s.health()["state"] == "failing")
+        yield
+        db.execute("DROP TRIGGER broken")
 
 
-def test_without_a_log_the_cloud_is_denied_and_local_lanes_answer(broken: Audited) -> None:
+def test_without_a_log_the_cloud_is_denied_and_local_lanes_answer(scene: Audited) -> None:
     """A3, B6: and the answer and /readyz say why."""
-    for stream in (False, True):
-        answer = broken.post(stream=stream)
-        assert answer.status_code == 200
-        assert answer.headers["x-pointsman-lane"] == "local-general"
-        assert answer.headers["x-pointsman-reason"] == "audit_unavailable"
-    assert broken.post(model="local-tools").headers["x-pointsman-reason"] == "pinned"
-    assert broken.health()["why"]
-    assert not broken.cloud.connections
+    with refusing(scene):
+        for stream in (False, True):
+            answer = scene.post(stream=stream)
+            assert answer.status_code == 200
+            assert answer.headers["x-pointsman-lane"] == "local-general"
+            assert answer.headers["x-pointsman-reason"] == "audit_unavailable"
+        assert scene.post(model="local-tools").headers["x-pointsman-reason"] == "pinned"
+        assert scene.health()["why"]
+        assert not scene.cloud.connections
 
 
 def test_without_a_log_nothing_falls_back_to_the_cloud(folder: Path) -> None:
-    (folder / "mine").write_text("in the way")
     down = dict.fromkeys(("local-general", "local-tools"), "500")
-    with audited(folder / "mine" / "state.db", models=down) as s:
-        wait_for(lambda: s.health()["state"] == "failing")
+    with audited(folder / "state.db", models=down) as s, refusing(s):
         answer = s.post()
         assert answer.status_code == 503
         assert answer.headers["x-pointsman-reason"] == "audit_unavailable"
         assert not s.cloud.connections
 
 
-def test_without_a_log_what_only_the_cloud_may_answer_is_refused(broken: Audited) -> None:
-    answer = broken.post(model="cloud-openai")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_unavailable")
-    assert "audit log" in answer.json()["error"]["message"]
-    assert answer.headers["retry-after"]
-    assert not broken.cloud.connections
+def test_without_a_log_what_only_the_cloud_may_answer_is_refused(scene: Audited) -> None:
+    with refusing(scene):
+        answer = scene.post(model="cloud-openai")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_unavailable")
+        assert "audit log" in answer.json()["error"]["message"]
+        assert answer.headers["retry-after"]
+        assert not scene.cloud.connections
 
 
-def test_the_cloud_is_back_once_the_log_can_be_written_and_nothing_is_missing(broken: Audited) -> None:
-    broken.post()
-    broken.file.parent.unlink()  # the folder can be made now
-    wait_for(lambda: broken.health()["state"] == "ok")
-    assert broken.post(model="cloud-openai").headers["x-pointsman-lane"] == "cloud-openai"
-    first, second = broken.outcomes(2)
-    assert [r["decision"] for r in broken.records("intent")] == [first["decision"], second["decision"]]
+def test_the_cloud_is_back_once_the_log_can_be_written_and_nothing_is_missing(scene: Audited) -> None:
+    with refusing(scene):
+        scene.post()
+    wait_for(lambda: scene.health()["state"] == "ok")
+    assert scene.post(model="cloud-openai").headers["x-pointsman-lane"] == "cloud-openai"
+    pinned, first, second = scene.outcomes(3)
+    ids = [record["decision"] for record in (pinned, first, second)]
+    assert [record["decision"] for record in scene.records("intent")] == ids
     assert (first["cloud_egress"], second["cloud_egress"]) == (False, True)
     assert first["reasons"][0] == "audit_unavailable"
+
+
+def test_without_any_database_local_lanes_answer_and_the_cloud_sees_nothing(folder: Path) -> None:
+    """A3, B6: the folder cannot be made, whoever runs this: a file stands in its place. Then it can."""
+    (folder / "mine").write_text("in the way")
+    with audited(folder / "mine" / "state.db") as s:
+        wait_for(lambda: s.health()["state"] == "failing")
+        assert s.post().headers["x-pointsman-lane"] == "local-general"
+        refused = s.post(model="cloud-openai")
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] in ("audit_unavailable", "ledger_unavailable")
+        assert not s.cloud.connections
+        s.file.parent.unlink()
+        wait_for(lambda: s.health()["state"] == "ok" and s.post(model="cloud-openai").status_code == 200)
 
 
 def test_a_log_that_hangs_holds_nobody_up_for_long_and_keeps_the_cloud_out(folder: Path) -> None:
