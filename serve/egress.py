@@ -19,14 +19,18 @@ from serve.signals.readings import Sensitivity
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Where one request may be answered. Later stages may narrow it, nothing widens it."""
+    """Where one request may be answered. Later stages may narrow it, nothing widens it.
+
+    `exempt`: rules of the sensitivity signal that the caller's key sets aside for this request.
+    """
 
     level: Sensitivity
     locations: frozenset[Location]
+    exempt: frozenset[str] = frozenset()
 
     def narrowed(self, locations: frozenset[Location]) -> "Permit":
         """The permit for at most `locations`."""
-        return Permit(self.level, self.locations & locations)
+        return Permit(self.level, self.locations & locations, self.exempt)
 
 
 def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
@@ -39,8 +43,8 @@ def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
         raise LaneEgressDenied(lane.name, f"the permit does not include {lane.location}")
     if lane.location in ON_PREMISES & config.policy.permits(Sensitivity.CONFIDENTIAL):
         return
-    found = sensitivity.read(_outgoing(json.loads(body)), config.signals.sensitivity.own).level
-    level = max(found, permit.level)
+    found = sensitivity.read(_outgoing(json.loads(body)), config.signals.sensitivity.own)
+    level = max(found.without(permit.exempt).level, permit.level)
     if lane.location not in config.policy.permits(level):
         raise LaneEgressDenied(lane.name, f"{level.label} content may not go to {lane.location}")
 

@@ -27,6 +27,7 @@ def as_json(decided: Decided) -> dict[str, JsonValue]:
                 {"detector": f.detector, "rule": f.rule, "class": f.level.label, "path": f.path}
                 for f in signals.sensitivity.findings[:50]
             ],
+            "set_aside": [*sorted({f.rule for f in signals.sensitivity.set_aside})],
             "difficulty": signals.scout.difficulty,
             "probabilities": {
                 "trivial": round(signals.scout.trivial, 4),

@@ -162,7 +162,7 @@ def _visit(request: Request) -> Visit:
 
 def _wishes(request: Request) -> dict[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
-    names = ("x-pointsman-sensitivity", "x-pointsman-prefer", *purse.HEADERS)
+    names = ("x-pointsman-sensitivity", "x-pointsman-prefer", "x-pointsman-exempt", *purse.HEADERS)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 

@@ -79,7 +79,7 @@ def decide(
     can be paid to answer.
     """
     level = max(signals.sensitivity.level, wish.at_least)
-    permit = Permit(level, config.policy.permits(level))
+    permit = Permit(level, config.policy.permits(level), wish.exempt)
     excluded = tuple(_exclusions(signals, view, wish, permit, states, config))
     shut_out = {item.lane: item for item in excluded}
     rule = next(rule for rule in config.policy.rules if _holds(rule.when, signals, view))
@@ -96,6 +96,7 @@ def decide(
         *_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals),
         *_thrift(signals, scarce),
         *_doubts(signals, config),
+        *_exempted(signals),
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, config)
@@ -276,6 +277,11 @@ def _doubts(signals: Signals, config: Config) -> Iterator[Reason]:
         yield Reason(
             "unfamiliar_prompt", "The prompt is unlike the training data: its likely gain is a prior."
         )
+
+
+def _exempted(signals: Signals) -> Iterator[Reason]:
+    if rules := sorted({found.rule for found in signals.sensitivity.set_aside}):
+        yield Reason("rules_set_aside", f"The key sets aside what was found: {', '.join(rules)}.")
 
 
 def _level(signals: Signals, wish: Wish) -> str:

@@ -108,10 +108,14 @@ class Router:
         states = self.load.states(interactive=bool(request.stream))
         purse = Purse(self.ledger, edition.terms, visit.key, headers)
 
-        def matters(signals: Signals) -> bool:
-            return policy.scout_matters(purse.seen(signals, request, view), view, wanted, states, config)
+        def seen(signals: Signals) -> Signals:
+            kept = replace(signals, sensitivity=signals.sensitivity.without(wanted.exempt))
+            return purse.seen(kept, request, view)
 
-        signals = purse.seen(await gather(view, self._judges, config.signals, matters), request, view)
+        def matters(signals: Signals) -> bool:
+            return policy.scout_matters(seen(signals), view, wanted, states, config)
+
+        signals = seen(await gather(view, self._judges, config.signals, matters))
         decision = policy.decide(signals, view, wanted, states, config)
         bill = purse.bill(decision_id, signals, request, view)
         return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
@@ -167,6 +171,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "attempts": [[lane, outcome, round(seconds, 3)] for lane, outcome, seconds in tried],
         "class": decision.permit.level.label,
         "rules_fired": sorted({f"{f.detector}:{f.rule}" for f in signals.sensitivity.findings}),
+        "set_aside": sorted({f.rule for f in signals.sensitivity.set_aside}),
         "input_tokens": signals.context.input_tokens,
         "constraints": signals.constraints.count,
         "difficulty": signals.scout.difficulty,

@@ -1,8 +1,9 @@
 """What the client explicitly wishes: a pinned lane, a tier, a stricter class.
 
 Reads the model name, `x-pointsman-*` headers and a prefix at byte 0 of the last user message.
-Does not decide: the policy may refuse a wish, and no wish lowers a detected class. What the caller's key does
-not allow is no wish: a prefix is plain text then, and a lane by name is refused.
+Does not decide: the policy may refuse a wish. None lowers a detected class, but that rules which the caller's key
+names may be set aside. What the key does not allow is no wish: a prefix is plain text then, and a lane by name is
+refused.
 """
 
 from collections.abc import Mapping
@@ -28,13 +29,14 @@ PREFIXES: Mapping[str, Preference] = {
 class Wish:
     """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class.
 
-    lanes: those the key may use, None for all.
+    lanes: those the key may use, None for all. exempt: rules of the sensitivity signal that do not count.
     """
 
     pin: str | None = None
     prefer: Preference | None = None
     at_least: Sensitivity = Sensitivity.PUBLIC
     lanes: frozenset[str] | None = None
+    exempt: frozenset[str] = frozenset()
 
 
 def read(
@@ -43,10 +45,11 @@ def read(
     """The wish, and the request without the prefix that expressed it.
 
     Raises UnknownModel for a model nobody configured, InvalidRequest for a header that means nothing, KeyForbids
-    for a lane by name when the key may not choose.
+    for a lane by name when the key may not choose, or a rule that the key may not set aside.
     """
     at_least = max(rights.floor, _class(headers.get("x-pointsman-sensitivity")))
-    wish = Wish(pin=_pin(request.model, config), at_least=at_least, lanes=rights.lanes)
+    exempt = _exempt(headers.get("x-pointsman-exempt"), rights)
+    wish = Wish(pin=_pin(request.model, config), at_least=at_least, lanes=rights.lanes, exempt=exempt)
     if wish.pin and not rights.overrides:
         raise KeyForbids("This key may not choose a lane: send the model auto", param="model")
     if not (config.policy.overrides and rights.overrides):
@@ -77,6 +80,16 @@ def _class(header: str | None) -> Sensitivity:
             "x-pointsman-sensitivity must be public, internal or confidential",
             param="x-pointsman-sensitivity",
         ) from None
+
+
+def _exempt(header: str | None, rights: Rights) -> frozenset[str]:
+    rules = frozenset(name.strip() for name in (header or "").split(",")) - {""}
+    if not rules <= rights.exempt:
+        words = (
+            "This key may not set that rule aside: `pointsman keys create --exempt RULE` makes one that may"
+        )
+        raise KeyForbids(words, param="x-pointsman-exempt")
+    return rules
 
 
 def _preference(header: str) -> Preference:

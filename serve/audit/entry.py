@@ -42,6 +42,9 @@ class Entry:
 
         A decision that stays there anyway does not wait. Raises AuditUnavailable when nothing of it is left.
         """
+        for rule in sorted({found.rule for found in self._decided.signals.sensitivity.set_aside}):
+            told = {"key": self._decided.visit.key.id, "rule": code(rule)}
+            self._audit.note("allowance_used", self._decided.decision_id, told)
         draft = _intent(self._decided)
         config = self._decided.edition.config
         if all(_at_home(name, config) for name in self._decision.chain):

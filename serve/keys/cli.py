@@ -46,6 +46,10 @@ def create(
     class_floor: Annotated[
         str, typer.Option(help="Its requests are at least public, internal or confidential.")
     ] = "public",
+    exempt: Annotated[
+        list[str] | None,
+        typer.Option(help="A rule, such as email, that its requests may set aside; again for more."),
+    ] = None,
     override: Annotated[bool, typer.Option(help="It may steer by model name, header and prefix.")] = False,
     rpm: Annotated[int | None, typer.Option(help="Requests per minute.")] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens per minute, input and output together.")] = None,
@@ -67,6 +71,7 @@ def create(
         "overrides": override,
         "class_floor": class_floor,
         "scopes": scope or (),
+        "exempt": exempt or (),
         "requests_per_minute": rpm,
         "tokens_per_minute": tpm,
         "max_parallel": max_parallel,
@@ -206,6 +211,7 @@ def _may(grant: Grant) -> str:
         "overrides" if grant.overrides else "no overrides",
         *([] if grant.class_floor == "public" else [f"at least {grant.class_floor}"]),
         *sorted(grant.scopes),
+        *([f"may set aside {', '.join(sorted(grant.exempt))}"] if grant.exempt else []),
         *([f"team {grant.team}"] if grant.team else []),
         *(f"{value:,} {unit}" for unit, value in limits.items() if value is not None),
     ]

@@ -7,12 +7,21 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from serve.keys.config import LimitsConfig
 from serve.keys.rights import Allowance, Key, Rights
 from serve.ledger.config import Caps
 from serve.signals.readings import Sensitivity
+from serve.signals.sensitivity.levels import DOUBTS, LEVELS
 
 log = logging.getLogger("pointsman.keys")
 
@@ -32,6 +41,9 @@ class Grant(BaseModel):
     class_floor: Literal["public", "internal", "confidential"] = Field(
         "public", description="its requests are at least of this class"
     )
+    exempt: frozenset[str] = Field(
+        frozenset(), description="rules of the sensitivity signal that its requests may set aside"
+    )
     scopes: frozenset[Scope] = frozenset()
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
@@ -41,6 +53,13 @@ class Grant(BaseModel):
     budget_usd_month: Money | None = Field(
         None, validation_alias=AliasChoices("budget_usd_month", "budget_eur"), description="None: budgets.key"
     )
+
+    @field_validator("exempt")
+    @classmethod
+    def _are_rules(cls, rules: frozenset[str]) -> frozenset[str]:
+        if wrong := sorted(rules - (LEVELS.keys() - DOUBTS)):
+            raise ValueError(f"{', '.join(wrong)}: no such rule, or one that nobody may set aside")
+        return rules
 
 
 class KeyEntry(BaseModel):
@@ -72,6 +91,7 @@ class KeyEntry(BaseModel):
             floor=Sensitivity.parse(grant.class_floor),
             reviewer="reviewer" in grant.scopes,
             admin="admin" in grant.scopes,
+            exempt=grant.exempt,
         )
         allowance = Allowance(
             requests=grant.requests_per_minute or defaults.requests_per_minute,

@@ -8,13 +8,17 @@ from serve.signals.readings import Sensitivity
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """lanes: None is all of them. floor: the lowest class its requests have; it never lowers a detected one."""
+    """lanes: None is all of them. floor: the lowest class its requests have; it never lowers a detected one.
+
+    exempt: rules of the sensitivity signal that a request may set aside, by name, when it asks for it.
+    """
 
     lanes: frozenset[str] | None = None
     overrides: bool = True
     floor: Sensitivity = Sensitivity.PUBLIC
     reviewer: bool = True
     admin: bool = False
+    exempt: frozenset[str] = frozenset()
 
     def may_use(self, lane: str) -> bool:
         """Whether this lane may answer."""

@@ -76,10 +76,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityReading:
-    """The highest class found, and every finding that supports it."""
+    """The highest class found, and every finding that supports it.
+
+    `set_aside` are findings that do not count, because the caller's key may do without their rules.
+    """
 
     level: Sensitivity
     findings: tuple[Finding, ...]
+    set_aside: tuple[Finding, ...] = ()
+
+    def without(self, rules: frozenset[str]) -> "SensitivityReading":
+        """What is left when findings of these rules do not count."""
+        aside = tuple(found for found in self.findings if found.rule in rules)
+        if not aside:
+            return self
+        left = tuple(found for found in self.findings if found.rule not in rules)
+        level = max((found.level for found in left), default=Sensitivity.PUBLIC)
+        return SensitivityReading(level, left, aside)
 
 
 @dataclass(frozen=True, slots=True)

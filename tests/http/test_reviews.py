@@ -385,13 +385,6 @@ def test_an_answer_that_cannot_be_kept_is_not_given(
     assert len(s.local.requests) == 1
 
 
-def test_a_database_is_not_made_where_nothing_is_ever_held(scene: Start, tmp_path: Path) -> None:
-    state, audit = {"url": f"sqlite:///{tmp_path}/state.db"}, {"enabled": False}
-    s = scene(policy=POLICY | {"review": []}, state=state, audit=audit)
-    assert call("POST", f"{s.url}/v1/chat/completions", json=body()).status_code == 200
-    assert not (tmp_path / "state.db").exists()
-
-
 # --- told ------------------------------------------------------------------------------------------------------
 
 

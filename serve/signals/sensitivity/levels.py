@@ -106,6 +106,9 @@ LEVELS: Mapping[str, Sensitivity] = MappingProxyType(
     | dict.fromkeys(_CONFIDENTIAL_RULES, Sensitivity.CONFIDENTIAL)
 )
 
+DOUBTS = frozenset({"opaque_blob", "detector_failed", "signal_failed"})
+"""Rules that say something could not be read: nobody may set them aside."""
+
 
 def finding(detector: str, rule: str, path: str) -> Finding:
     """A finding of `rule` at its class; a rule without one is confidential."""
