@@ -110,7 +110,7 @@ class _Edge:
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
         return JSONResponse(
-            explain.as_json(await self._router.decide(body, _wishes(request), _visit(request)))
+            explain.as_json(await self._router.decide(body, _wishes(request), _visit(request), trial=True))
         )
 
     async def models(self, request: Request) -> Response:

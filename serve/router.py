@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pydantic import JsonValue
 
 from serve import policy, schemas, wish
-from serve.audit.entry import Entry
+from serve.audit.entry import Entry, refusal
 from serve.audit.port import Audit, NoAudit
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
@@ -96,8 +96,13 @@ class Router:
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
 
-    async def decide(self, body: bytes, headers: Mapping[str, str], visit: Visit) -> Decided:
-        """The decision for one body, without running it. Raises HttpError."""
+    async def decide(
+        self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
+    ) -> Decided:
+        """The decision for one body, without running it. Raises HttpError.
+
+        The audit log is told when the policy refuses it, but not of a `trial`, whose answer nobody waits for.
+        """
         started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
         edition = self._edition
         config = edition.config
@@ -116,7 +121,14 @@ class Router:
             return policy.scout_matters(seen(signals), view, wanted, states, config)
 
         signals = seen(await gather(view, self._judges, config.signals, matters))
-        decision = policy.decide(signals, view, wanted, states, config)
+        try:
+            decision = policy.decide(signals, view, wanted, states, config)
+        except HttpError as error:
+            if not trial:
+                level = max(signals.sensitivity.level, wanted.at_least)
+                told = refusal(decision_id, visit.key.id, level, signals, config.version, error)
+                self.audit.submit(told)
+            raise
         bill = purse.bill(decision_id, signals, request, view)
         return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from serve.attempts import Answer, ChunkStream
 from serve.audit.port import Audit
-from serve.audit.records import Draft, Intent, Outcome, Place, Tried, code
+from serve.audit.records import Draft, Intent, Outcome, Place, Refused, Tried, code
 from serve.audit.revisions import answered
 from serve.config import ON_PREMISES, Config
 from serve.errors import AuditUnavailable, HttpError, LaneInterrupted
 from serve.policy import Decision, Reason
+from serve.signals.readings import Sensitivity, Signals
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk
 
@@ -117,6 +118,20 @@ class Entry:
         self._audit.submit(Draft.of(outcome, self._decided.decision_id))
 
 
+def refusal(
+    decision_id: str, key: str, level: Sensitivity, signals: Signals, version: str, error: HttpError
+) -> Draft:
+    """The record of a request that the policy refused. `version`: of the policy."""
+    sheet = Refused(
+        data_class=level.label,
+        rules=_rules(signals),
+        status=code(error.code),
+        policy_version=version,
+        input_tokens=signals.context.input_tokens,
+    )
+    return Draft.of(sheet, decision_id, key)
+
+
 class _Watched:
     """A stream that tells once how it ended."""
 
@@ -151,7 +166,7 @@ def _intent(decided: "Decided") -> Draft:
     decision, config = decided.decision, decided.edition.config
     sheet = Intent(
         data_class=decision.permit.level.label,
-        rules=sorted({code(f"{f.detector}:{f.rule}") for f in decided.signals.sensitivity.findings}),
+        rules=_rules(decided.signals),
         lanes=[Place(lane=code(name), location=config.lane(name).location) for name in decision.chain],
         off_premises=not all(_at_home(name, config) for name in decision.chain),
         reasons=[code(reason.code) for reason in decision.reasons],
@@ -159,6 +174,10 @@ def _intent(decided: "Decided") -> Draft:
         input_tokens=decided.signals.context.input_tokens,
     )
     return Draft.of(sheet, decided.decision_id, decided.visit.key.id)
+
+
+def _rules(signals: Signals) -> list[str]:
+    return sorted({code(f"{found.detector}:{found.rule}") for found in signals.sensitivity.findings})
 
 
 def _kept_home(decision: Decision, fault: str, config: Config) -> Decision:

@@ -116,6 +116,17 @@ class Outcome(Sheet):
     review: Code | None = Field(description="the rule for which a person must see the answer first")
 
 
+class Refused(Sheet):
+    """Nobody may, can or could answer: written instead of an intent, and nothing follows."""
+
+    key: Pseudonym | None = Field(None, description="keyed HMAC of the key's id")
+    data_class: Class = Field(alias="class")
+    rules: list[Code] = Field(description="detector:rule of what fired, never the value")
+    status: Code = Field(description="the code of the error")
+    policy_version: Sha256
+    input_tokens: Count
+
+
 class Opened(Sheet):
     """A writer began a chain: it started, or found its way back after a failure."""
 
@@ -146,6 +157,7 @@ class Erased(Sheet):
 SHEETS: Mapping[str, type[Sheet]] = {
     "intent": Intent,
     "outcome": Outcome,
+    "refused": Refused,
     "opened": Opened,
     "gap": Gap,
     "checkpoint": Checkpoint,

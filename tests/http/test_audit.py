@@ -152,11 +152,27 @@ def test_confidential_data_is_recorded_with_the_rule_and_without_the_value(folde
     assert intent["decision"].encode() in found, "or this test looked in the wrong place"
 
 
+def test_a_request_that_the_policy_refuses_is_recorded_and_a_trial_is_not(scene: Audited) -> None:
+    asked = {"model": "cloud-openai", "messages": [{"role": "user", "content": SSN}]}
+    trial = httpx2.post(f"{scene.url}/v1/route", json=asked, timeout=60, trust_env=False)
+    refused = scene.post(SSN, model="cloud-openai")
+    assert (trial.status_code, refused.status_code) == (403, 403)
+    wait_for(lambda: bool(scene.records("refused")))
+    (record,) = scene.records("refused")
+    assert (record["class"], record["status"]) == ("confidential", refused.json()["error"]["code"])
+    assert record["rules"]
+    assert SSN.split()[-1].encode() not in scene.file.read_bytes()
+    assert not scene.records("intent")
+    assert not scene.cloud.connections
+
+
 def test_every_record_is_what_its_schema_says(scene: Audited) -> None:
+    scene.post(SSN, model="cloud-openai")
     scene.post()
     scene.post(model="cloud-anthropic", stream=True)
     scene.outcomes(2)
-    for kind in ("opened", "intent", "outcome"):
+    for kind in ("opened", "intent", "outcome", "refused"):
+        assert scene.records(kind)
         for record in scene.records(kind):
             fields = {
                 name: record[name] for name in record.keys() - {"chain", "seq", "at", "kind", "decision"}
