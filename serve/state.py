@@ -4,6 +4,8 @@ Knows how to open one. What is kept there is known by the tables' own modules (l
 """
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,24 @@ def _make_private(path: Path) -> None:
 
 def _tuned(durable: bool) -> Any:
     def connected(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys=ON")
 
     return connected
+
+
+def _write_ahead(connection: Any) -> None:
+    # SQLite itself does not wait here while another connection opens the file or mends it after a crash.
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:
