@@ -54,7 +54,7 @@ def test_whatever_asked_the_cloud_before_a_kill_left_its_intent(
         str(state),
         str(trace),
     ]
-    rounds = cases(6, 200)
+    rounds = cases(20, 200)
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as nursery:
