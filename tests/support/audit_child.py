@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -60,6 +61,7 @@ async def warm(settings: Config, judges: Judges) -> None:
         if answer.chunks is not None:
             await answer.chunks.aclose()
     await proxy.close()
+    await asyncio.to_thread(router.ledger.close)
 
 
 async def serve(settings: Config, judges: Judges, proxy: CloudProxy) -> None:
@@ -89,6 +91,8 @@ def main() -> None:
     file = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     judges, proxy = Judges(PreScout.load(), None), Traced(settings, file)
     asyncio.run(warm(settings, judges))
+    # A thread that writes while its process forks leaves the child its locks: nobody would ever give them back.
+    assert threading.active_count() == 1, threading.enumerate()
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ WITHIN_S = 120.0
 def lines(file: Path) -> list[str]:
     """The whole lines that are in a file that somebody still writes."""
     return file.read_text().split("\n")[:-1] if file.exists() else []
+
+
+@contextmanager
+def ended(nursery: "subprocess.Popen[str]") -> Iterator[None]:
+    """Whatever fails meanwhile, neither the process nor its child outlives it."""
+    try:
+        yield
+    except BaseException:
+        os.killpg(nursery.pid, signal.SIGKILL)
+        raise
 
 
 @pytest.fixture
@@ -55,9 +66,17 @@ def test_whatever_asked_the_cloud_before_a_kill_left_its_intent(
         str(trace),
     ]
     rounds = cases(20, 200)
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as nursery:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as nursery,
+        ended(nursery),
+    ):
         assert nursery.stdin is not None
         assert nursery.stdout is not None
         for _ in range(rounds):
