@@ -6,8 +6,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,19 +18,18 @@ from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling
-from serve.attempts import Answer, ChunkStream
+from serve.attempts import Answer
 from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.edge_once import Once
-from serve.errors import HttpError, LaneInterrupted, MethodNotAllowed, NotFound
+from serve.errors import HttpError, MethodNotAllowed, NotFound
 from serve.keys.door import Door
 from serve.keys.limiter import Visit
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
-from serve.ledger.bill import Bill
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -39,12 +37,17 @@ from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
-from serve.wire.openai_answer import NOT_FOR_CLIENTS, ChatChunk
+from serve.surfaces import broken
+from serve.surfaces.base import Exchange, Surface
+from serve.surfaces.chat import Chat
 
 log = logging.getLogger("pointsman.ingress")
 
 # The rest of the body was not read: nothing on this connection may be taken for the next request.
 UNREAD = frozenset({408, 413, 415, 431})
+
+CHAT = Chat()
+SURFACES: tuple[Surface, ...] = (CHAT,)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -63,7 +66,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews)
-    app.add_api_route("/v1/chat/completions", _guarded(edge.chat), methods=["POST"])
+    for surface in SURFACES:
+        app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
@@ -85,27 +89,36 @@ class _Edge:
     def __init__(self, router: Router, reviews: ReviewRoutes) -> None:
         self._router, self._reviews = router, reviews
 
-    async def chat(self, request: Request) -> Response:
-        body = await edge_body.read(request, self._router.config.server)
-        decided = await self._router.decide(body, _wishes(request), _visit(request))
-        try:
-            await self._reviews.require_room(decided)
-            answer = await unless_gone(request, self._router.answer(decided))
-            headers = _headers(decided, answer)
-            if answer.whole is not None:
-                headers |= _cost(decided)
-            if (why := decided.decision.review) is not None:
-                assert answer.whole is not None
-                return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
-        except HttpError as error:
-            known = {"x-pointsman-decision-id": decided.decision_id}
-            return _error(error, known | _reason(decided) | _cost(decided))
+    def answering(self, surface: Surface) -> Handler:
+        """The handler of one API's requests."""
+
+        async def answer(request: Request) -> Response:
+            body = await edge_body.read(request, self._router.config.server)
+            exchange = surface.read(body, self._router.config.server.bounds)
+            decided = await self._router.decide(exchange.body, _wishes(request), _visit(request))
+            try:
+                return await self._answer(request, exchange, decided)
+            except HttpError as error:
+                known = {"x-pointsman-decision-id": decided.decision_id}
+                return _error(error, surface, known | _reason(decided) | _cost(decided))
+
+        return _guarded(answer, surface)
+
+    async def _answer(self, request: Request, exchange: Exchange, decided: Decided) -> Response:
+        await self._reviews.require_room(decided)
+        answer = await unless_gone(request, self._router.answer(decided))
+        headers = _headers(decided, answer)
         if answer.whole is not None:
-            whole = answer.whole.model_dump(mode="json", exclude_none=True, exclude=NOT_FOR_CLIENTS)
-            return JSONResponse(whole, headers=headers)
+            headers |= _cost(decided)
+        if (why := decided.decision.review) is not None:
+            assert answer.whole is not None
+            return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
+        if answer.whole is not None:
+            return JSONResponse(exchange.whole(answer.whole), headers=headers)
         assert answer.chunks is not None
         stall_s = self._router.config.server.stall_s
-        return EventStream(_events(answer.chunks, decided.bill), answer.chunks.aclose, headers, stall_s)
+        events = exchange.events(answer.chunks, decided.bill)
+        return EventStream(events, answer.chunks.aclose, headers, stall_s)
 
     async def route(self, request: Request) -> Response:
         body = await edge_body.read(request, self._router.config.server)
@@ -167,42 +180,33 @@ def _wishes(request: Request) -> dict[str, str]:
     return {name: ", ".join(values) for name, values in found.items() if values}
 
 
-def _guarded(handler: Handler) -> Handler:
-    """The boundary: whatever happens inside, the client gets an error in OpenAI's shape."""
+def _guarded(handler: Handler, surface: Surface = CHAT) -> Handler:
+    """The boundary: whatever happens inside, the client gets an error in its API's shape."""
 
     async def guarded(request: Request) -> Response:
         try:
             edge_body.check_headers(request)
             return await handler(request)
         except HttpError as error:
-            return _error(error)
+            return _error(error, surface)
         except ClientGone:
             return Response(status_code=499)  # nobody reads it; access logs know the number
-        except Exception as error:  # with `_events` the only place that may turn a bug into an answer
-            return _error(_bug(error))
+        except (
+            Exception
+        ) as error:  # with a surface's `events` the only place that may turn a bug into an answer
+            return _error(broken.told(error), surface)
 
     return guarded
 
 
-def _bug(error: Exception) -> HttpError:
-    """What a client is told of a bug; the log says where it is."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-    # Not the message and not the locals: they may hold the request.
-    log.error("internal error: %s at %s", type(error).__name__, where)
-    return HttpError("Something went wrong inside Pointsman; the log says where.")
-
-
-def _error(error: HttpError, headers: dict[str, str] | None = None) -> JSONResponse:
+def _error(error: HttpError, surface: Surface = CHAT, headers: dict[str, str] | None = None) -> JSONResponse:
     more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
     if error.status in UNREAD:
         more["connection"] = "close"
     if error.tried:
         more["x-pointsman-trail"] = ", ".join(f"{lane}={outcome}" for lane, outcome, _ in error.tried)
     return JSONResponse(
-        error.body(), status_code=error.status, headers=(headers or {}) | more | error.headers
+        surface.error(error), status_code=error.status, headers=(headers or {}) | more | error.headers
     )
 
 
@@ -210,7 +214,8 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return _error(
-            MethodNotAllowed(f"{request.method} is not allowed on this path"), dict(error.headers or {})
+            MethodNotAllowed(f"{request.method} is not allowed on this path"),
+            headers=dict(error.headers or {}),
         )
     return _error(
         NotFound(
@@ -237,33 +242,6 @@ def _reason(decided: Decided) -> dict[str, str]:
 
 def _cost(decided: Decided) -> dict[str, str]:
     return {told.COST_HEADER: money.usd(decided.bill.cost)}
-
-
-async def _events(chunks: ChunkStream, bill: Bill) -> AsyncGenerator[bytes, None]:
-    """The stream as server-sent events, its cost before the end: `[DONE]` only after a whole answer."""
-    usage: ChatChunk | None = None
-    try:
-        async for chunk in chunks:
-            if told.carries_usage(chunk):
-                usage = chunk
-                continue
-            text = chunk.model_dump_json(exclude_none=True, exclude=NOT_FOR_CLIENTS)
-            yield b"data: " + text.encode() + b"\n\n"
-    except LaneInterrupted as error:
-        words = f"The answer of {error.lane} broke off: {error.message}"
-        yield told.comment(bill.cost)
-        yield _event_of(HttpError(words, code="upstream_interrupted"))
-        return
-    except Exception as error:  # after the first byte a bug is one more way to break off
-        yield _event_of(_bug(error))
-        return
-    if usage is not None:
-        yield b"data: " + told.with_cost(usage, bill.cost) + b"\n\n"
-    yield told.comment(bill.cost) + b"data: [DONE]\n\n"
-
-
-def _event_of(error: HttpError) -> bytes:
-    return b"data: " + JSONResponse(error.body()).body + b"\n\n"
 
 
 class _ScoutHandle:
