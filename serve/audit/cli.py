@@ -214,6 +214,8 @@ def _show(proof: "Proof") -> None:
         out.print(f"  may have left: {proof.unknown} (no outcome was written)")
     if proof.unfinished:
         out.print(f"  without an outcome, but with lanes on the premises alone: {proof.unfinished}")
+    for status, count in sorted(proof.refused.items()):
+        out.print(f"  refused before anything was sent, {status}: {count}", markup=False)
     if proof.lost:
         out.print(f"  records that were never written: {proof.lost} (what has no record may not leave)")
     _tell(proof.chains)

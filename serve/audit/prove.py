@@ -19,12 +19,13 @@ from serve.audit.verify import Heads, Report
 
 @dataclass(slots=True)
 class Proof:
-    """Numbers of requests.
+    """Numbers of requests; `requests` are those of which something could be sent, the `refused` come on top.
 
     left         handed to a lane that is not on the premises
     unknown      no outcome was written (crash), and the decision had such a lane
     unfinished   no outcome was written, but every lane of the decision was on the premises
     statuses     by how they ended; `answered` by lane and location
+    refused      turned away by the policy before anything was sent, by the code of the error
     lost         records that never reached the log; a request without an intent was not let off the premises
     """
 
@@ -38,6 +39,7 @@ class Proof:
     lost: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
@@ -56,6 +58,7 @@ def prove(connection: Connection | None, since: str, data_class: str, known: Hea
         if intent.get("class") == data_class and decision not in done:
             done.add(decision)
             _count(proof, intent, outcome)
+    proof.refused = _refused(connection, since, data_class)
     proof.lost = _lost(connection, since)
     return proof
 
@@ -77,6 +80,7 @@ def as_json(proof: Proof) -> dict[str, JsonValue]:
         "cloud_egress": proof.left,
         "unknown": proof.unknown,
         "unfinished": proof.unfinished,
+        "refused": dict(sorted(proof.refused.items())),
         "lost": proof.lost,
         "statuses": dict(proof.statuses),
         "answered": answered,
@@ -114,10 +118,24 @@ def _pairs(connection: Connection, since: str) -> Iterator[tuple[Record, Record 
         yield _record(row.body), _record(row.end) if row.end is not None else None
 
 
+def _refused(connection: Connection, since: str, data_class: str) -> Counter[str]:
+    found = {
+        str(record.get("decision")): str(record.get("status"))
+        for record in _of_kind(connection, "refused", since)
+        if record.get("class") == data_class
+    }
+    return Counter(found.values())
+
+
 def _lost(connection: Connection, since: str) -> int:
-    wanted = select(RECORDS.c.body).where(RECORDS.c.kind == "gap", RECORDS.c.at >= since)
-    counts = (_record(body).get("lost") for body in connection.execute(wanted).scalars())
+    counts = (record.get("lost") for record in _of_kind(connection, "gap", since))
     return sum(count for count in counts if isinstance(count, int))
+
+
+def _of_kind(connection: Connection, kind: str, since: str) -> Iterator[Record]:
+    wanted = select(RECORDS.c.body).where(RECORDS.c.kind == kind, RECORDS.c.at >= since)
+    for body in connection.execution_options(yield_per=1_000).execute(wanted).scalars():
+        yield _record(body)
 
 
 def _record(body: str) -> Record:

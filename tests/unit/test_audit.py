@@ -18,7 +18,7 @@ from serve.audit import erasure, pseudonyms, retention, rows, verify
 from serve.audit.chain import Chain
 from serve.audit.config import AuditConfig
 from serve.audit.prove import prove
-from serve.audit.records import Draft, Intent, Outcome, Place, Tried, stamp
+from serve.audit.records import Draft, Intent, Outcome, Place, Refused, Tried, stamp
 from serve.audit.store import Store
 from serve.audit.tables import HEADS, RECORDS, TABLES
 from serve.audit.verify import Fault, Report
@@ -59,6 +59,17 @@ def intent(number: int, data_class: str = "confidential", at: str | None = None,
     )
     draft = Draft.of(sheet, f"dec_{number}", key)
     return draft if at is None else Draft(draft.kind, draft.decision, draft.fields, draft.key, at)
+
+
+def refusal(number: int, data_class: str = "confidential", status: str = "egress_denied") -> Draft:
+    sheet = Refused(
+        data_class=data_class,
+        rules=["identifiers:us_ssn"],
+        status=status,
+        policy_version="0" * 64,
+        input_tokens=12,
+    )
+    return Draft.of(sheet, f"dec_{number}", "k1")
 
 
 def outcome(number: int, **changes: Any) -> Draft:

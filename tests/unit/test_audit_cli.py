@@ -11,7 +11,7 @@ from serve import state
 from serve.audit.store import Store
 from serve.audit.tables import RECORDS
 from serve.cli import app
-from tests.unit.test_audit import changing, intent, old, outcome
+from tests.unit.test_audit import changing, intent, old, outcome, refusal
 
 RUN = CliRunner()
 
@@ -53,6 +53,22 @@ def test_prove_exits_with_1_when_anything_of_the_class_left(url: str) -> None:
     assert audit("prove", "--since", "7d", "--class", "public").exit_code == 1
     forge(url)
     assert audit("prove", "--since", "7d").exit_code == 1
+
+
+def test_prove_counts_what_was_refused_and_says_that_it_was_never_sent(url: str) -> None:
+    before = json.loads(audit("prove", "--since", "7d", "--json").stdout)
+    assert (before["requests"], before["refused"]) == (1, {})
+    store = Store(url)
+    turned_away = [refusal(3), refusal(4), refusal(5, status="no_lane_able"), refusal(6, "public")]
+    store.append(turned_away)
+    store.close()
+    proof = json.loads(audit("prove", "--since", "7d", "--json").stdout)
+    assert (proof["requests"], proof["cloud_egress"], proof["holds"]) == (1, 0, True)
+    assert proof["refused"] == {"egress_denied": 2, "no_lane_able": 1}
+    shown = audit("prove", "--since", "7d").stdout
+    assert "refused before anything was sent, egress_denied: 2" in shown
+    assert "refused before anything was sent, no_lane_able: 1" in shown
+    assert json.loads(audit("prove", "--since", "2999-01-01", "--json").stdout)["refused"] == {}
 
 
 def test_a_proof_that_was_kept_is_compared_later(url: str, tmp_path: Path) -> None:
