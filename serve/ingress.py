@@ -79,7 +79,13 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     config = router.config
     app.add_middleware(Once)
     routers = config.server.router_replicas
-    app.add_middleware(Door, keys=config.keys, limits=lambda: router.config.limits, routers=routers)
+    app.add_middleware(
+        Door,
+        keys=config.keys,
+        limits=lambda: router.config.limits,
+        routers=routers,
+        state_url=config.state.resolve(),
+    )
     return app
 
 

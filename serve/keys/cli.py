@@ -31,7 +31,9 @@ out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 DAY_S = 86_400
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Take keys.url of this configuration; default: your own."),
+    typer.Option(
+        "--config", "-c", help="Take the database of keys of this configuration; default: your own."
+    ),
 ]
 Who = Annotated[str, typer.Argument(help="The name or the id of a key.")]
 
@@ -161,23 +163,23 @@ def _show(entry: KeyEntry, key: str) -> None:
 
 
 def _store(config: Path | None) -> "KeyStore":
-    keys = _section(config)
+    keys, state_url = _section(config)
     if keys.file is not None:
         raise ConfigError(
             f"{config}: its keys come from {keys.file}: use `pointsman keys create --print-yaml` and edit that file"
         )
-    return _database(keys)
+    return _database(keys.database(state_url))
 
 
 def _entries(config: Path | None) -> list[KeyEntry]:
-    keys = _section(config)
-    return file.read(keys.file) if keys.file is not None else _database(keys).entries()
+    keys, state_url = _section(config)
+    return file.read(keys.file) if keys.file is not None else _database(keys.database(state_url)).entries()
 
 
-def _database(keys: KeysConfig) -> "KeyStore":
+def _database(url: str | None) -> "KeyStore":
     from serve.keys.store import KeyStore  # SQLAlchemy is slow to import, and other commands do not need it
 
-    return KeyStore(keys.url)
+    return KeyStore(url)
 
 
 def _check_lanes(names: list[str], config: Path | None) -> None:
@@ -189,8 +191,13 @@ def _check_lanes(names: list[str], config: Path | None) -> None:
         )
 
 
-def _section(config: Path | None) -> KeysConfig:
-    return load(config).keys if config else KeysConfig()
+def _section(config: Path | None) -> tuple[KeysConfig, str | None]:
+    """What a configuration says of keys, and its state.url, which is only looked up where keys may be there."""
+    if config is None:
+        return KeysConfig(), None
+    loaded = load(config)
+    own = loaded.keys.file or loaded.keys.url
+    return loaded.keys, None if own else loaded.state.resolve()
 
 
 def _document(entry: KeyEntry) -> dict[str, object]:

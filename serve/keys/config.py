@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql"
 
 
 class KeysConfig(BaseModel):
@@ -17,11 +18,19 @@ class KeysConfig(BaseModel):
         "required", description="open: everybody who reaches the address may call; loopback only"
     )
     url: Annotated[str, Field(pattern=rf"^{SQLITE}/")] | None = Field(
-        None, description="sqlite:////absolute/path; None: pointsman/keys.db in the XDG state directory"
+        None,
+        description="sqlite:////absolute/path; None: state.url where that is PostgreSQL, "
+        "else pointsman/keys.db in the XDG state directory",
     )
     file: Path | None = Field(None, description="a YAML file of key entries, as Kubernetes mounts secrets")
     refresh_s: float = Field(2, gt=0, le=4, description="how often the keys are read again")
     stale_s: float = Field(60, gt=0, description="how long the last keys stand while they cannot be read")
+
+    def database(self, state_url: str | None) -> str | None:
+        """The URL of the keys, None for the default file. `state_url`: of what else must outlive a process."""
+        if self.url is None and state_url is not None and state_url.startswith(POSTGRESQL):
+            return state_url
+        return self.url
 
     @model_validator(mode="after")
     def _one_absolute_source(self) -> "KeysConfig":

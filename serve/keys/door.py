@@ -26,10 +26,15 @@ class Door:
     """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`."""
 
     def __init__(
-        self, app: ASGIApp, keys: KeysConfig, limits: Callable[[], LimitsConfig], routers: int
+        self,
+        app: ASGIApp,
+        keys: KeysConfig,
+        limits: Callable[[], LimitsConfig],
+        routers: int,
+        state_url: str | None = None,
     ) -> None:
         self._app = app
-        self._keyring = None if keys.mode == "open" else Keyring(keys, limits)
+        self._keyring = None if keys.mode == "open" else Keyring(keys, limits, state_url)
         self._limiter = Limiter(routers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

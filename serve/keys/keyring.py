@@ -22,21 +22,26 @@ _NOBODY = replace(ANONYMOUS, sha256=credential.NOBODYS)
 Read = Callable[[], list[KeyEntry]]
 
 
-def source(config: KeysConfig) -> Read:
-    """How to read the entries of this configuration; what it gives may raise KeysUnreadable."""
+def source(config: KeysConfig, state_url: str | None) -> Read:
+    """How to read the entries of this configuration; what it gives may raise KeysUnreadable.
+
+    `state_url`: where everything else is kept, None for the default.
+    """
     if (path := config.file) is not None:
         return lambda: file.read(path)
     from serve.keys.store import KeyStore  # SQLAlchemy is slow to import: only where there is a database
 
-    return KeyStore(config.url).entries
+    return KeyStore(config.database(state_url)).entries
 
 
 class Keyring:
     """Finds the key that a caller presents. `defaults` gives the limits of keys that have none of their own."""
 
-    def __init__(self, config: KeysConfig, defaults: Callable[[], LimitsConfig]) -> None:
+    def __init__(
+        self, config: KeysConfig, defaults: Callable[[], LimitsConfig], state_url: str | None = None
+    ) -> None:
         self._config, self._defaults = config, defaults
-        self._read = source(config)
+        self._read = source(config, state_url)
         self._keys: Mapping[str, Key] | None = None
         self._read_at = 0.0
         self._fault = ""

@@ -1,4 +1,4 @@
-"""Keys in an SQLite database: create, list, revoke, rotate. Sees no secret, only its digest."""
+"""Keys in a database, SQLite or PostgreSQL: create, list, revoke, rotate. Sees no secret, only its digest."""
 
 import json
 import os
@@ -9,27 +9,26 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
     Index,
-    Integer,
     MetaData,
     String,
     Table,
-    create_engine,
     insert,
     or_,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from serve.errors import KeyNameTaken, KeysUnreadable, UnknownKey
 from serve.keys.config import SQLITE
 from serve.keys.entry import KeyEntry, usable
+from serve.keys.place import File, Place, Server
 
 _keys = Table(
     "keys",
@@ -37,13 +36,18 @@ _keys = Table(
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("sha256", String, nullable=False),
-    Column("created_at", Integer, nullable=False),
-    Column("expires_at", Integer),
-    Column("retired_at", Integer),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("retired_at", BigInteger),
     Column("grant", String, nullable=False),
 )
+_is_current = _keys.c.retired_at.is_(None)
 _one_current_key_per_name = Index(
-    "one_current_key_per_name", _keys.c.name, unique=True, sqlite_where=_keys.c.retired_at.is_(None)
+    "one_current_key_per_name",
+    _keys.c.name,
+    unique=True,
+    sqlite_where=_is_current,
+    postgresql_where=_is_current,
 )
 
 
@@ -54,12 +58,10 @@ def default_path() -> Path:
 
 
 class KeyStore:
-    """One database file; it is made, readable for its owner alone, with the first key."""
+    """One database: `sqlite:////absolute/path`, `postgresql://…`, or None for the file at `default_path`."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.path = Path(url.removeprefix(SQLITE)) if url else default_path()
-        # No pool: a forgotten connection must not hold a lock, and keys are read every two seconds, not more.
-        self._engine = create_engine(f"{SQLITE}{self.path}", poolclass=NullPool, connect_args={"timeout": 5})
+        self._place = _place(url)
 
     def entries(self) -> list[KeyEntry]:
         """Every usable entry, oldest first; none while no key was ever created. Raises KeysUnreadable."""
@@ -77,11 +79,9 @@ class KeyStore:
     def revoke(self, who: str) -> list[str]:
         """Stop every key with this name or id now; the ids that still worked. Raises UnknownKey, KeysUnreadable."""
         now = int(time.time())
+        stopped = update(_keys).where(_called(who), _working(now)).values(retired_at=now, expires_at=now)
         with self._writing() as connection:
-            ids = [row.id for row in connection.execute(select(_keys).where(_called(who), _working(now)))]
-            connection.execute(
-                update(_keys).where(_keys.c.id.in_(ids)).values(retired_at=now, expires_at=now)
-            )
+            ids = list(connection.execute(stopped.returning(_keys.c.id)).scalars())
         if not ids:
             raise UnknownKey(f"No working key has the name or id {who!r}: see `pointsman keys list`")
         return ids
@@ -96,7 +96,7 @@ class KeyStore:
         if old.expires_at is not None:
             ends = min(ends, int(old.expires_at.timestamp()))
         with self._writing() as connection:
-            current = (_keys.c.id == old.id) & _keys.c.retired_at.is_(None)
+            current = (_keys.c.id == old.id) & _is_current
             done = connection.execute(update(_keys).where(current).values(retired_at=now, expires_at=ends))
             if done.rowcount != 1:
                 raise UnknownKey(f"The key {old.id} was replaced or revoked: see `pointsman keys list`")
@@ -110,35 +110,38 @@ class KeyStore:
         raise UnknownKey(f"No current key has the name or id {who!r}: see `pointsman keys list`")
 
     def _exists(self) -> bool:
-        try:
-            return self.path.exists()
-        except OSError as error:
-            raise KeysUnreadable(f"{self.path}: {error.strerror or 'cannot be read'}") from error
+        with self._plainly("read"):
+            return self._place.exists(_keys.name)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise KeysUnreadable(f"{self.path}: {_words(error)}") from error
+        with self._plainly("read"), self._place.engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        try:
-            self._make_private()
-            with self._engine.begin() as connection:
+        with self._plainly("written"):
+            self._place.make()
+            with self._place.engine.begin() as connection:
+                self._place.lock(connection)
                 connection.execute(CreateTable(_keys, if_not_exists=True))
                 connection.execute(CreateIndex(_one_current_key_per_name, if_not_exists=True))
                 yield connection
-        except OSError as error:
-            raise KeysUnreadable(f"{self.path}: {error.strerror or 'cannot be written'}") from error
-        except SQLAlchemyError as error:
-            raise KeysUnreadable(f"{self.path}: {_words(error)}") from error
 
-    def _make_private(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+    @contextmanager
+    def _plainly(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise KeysUnreadable(f"{self._place.name}: {error.strerror or f'cannot be {done}'}") from error
+        except SQLAlchemyError as error:
+            raise KeysUnreadable(f"{self._place.name}: {self._place.words(error)}") from error
+
+
+def _place(url: str | None) -> Place:
+    if url is None or url.startswith(SQLITE):
+        return File(Path(url.removeprefix(SQLITE)) if url else default_path())
+    return Server(url)
 
 
 def _insert(connection: Connection, entry: KeyEntry) -> None:
@@ -176,7 +179,3 @@ def _grant(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return text  # the entry is refused, by name, and the others stand
-
-
-def _words(error: SQLAlchemyError) -> str:
-    return str(error.__cause__ or type(error).__name__)

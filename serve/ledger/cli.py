@@ -60,7 +60,8 @@ def _rows(config: Config, now: float) -> list[tuple[Account, Balance]]:
 def _limited(config: Config, now: float) -> list[Account]:
     """Accounts of everybody, of every team and of every key."""
     terms = Terms(config)
-    keys = [] if config.keys.mode == "open" else [_payer(entry, config) for entry in source(config.keys)()]
+    entries = [] if config.keys.mode == "open" else source(config.keys, config.state.resolve())()
+    keys = [_payer(entry, config) for entry in entries]
     everybody = [account for payer in keys for account in terms.accounts(payer, now)]
     everybody += terms.team_accounts(now)
     return [account for account in dict.fromkeys(everybody) if account.limit is not None]

@@ -11,12 +11,15 @@ import anthropic
 import httpx2
 import openai
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.routing import Route
+from typer.testing import CliRunner
 
 from models.scout.prescout import PreScout
 from serve import hot
+from serve.cli import app
 from serve.config import EnvRef
 from serve.ingress import http_app
 from serve.keys import credential, file
@@ -27,10 +30,13 @@ from serve.lanes.load import LaneLoad
 from serve.router import Router
 from serve.signals.gather import Judges
 from tests.http.conftest import Scene
+from tests.support.databases import KINDS, database
+from tests.support.memory import memory_folder
 from tests.support.rawclient import connect
 from tests.support.serving import config, reloadable, serving
 from tests.support.upstream import ThreadedUpstream
 
+ROOT = Path(__file__).parents[2]
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
 Start = Callable[..., Scene]
 
@@ -86,34 +92,95 @@ def until(true: Callable[[], bool]) -> None:
 
 def routes() -> list[tuple[str, str]]:
     plain = config("http://127.0.0.1:9", "http://127.0.0.1:9")
-    app = http_app(Router(plain, Judges(PreScout.load(), None), {}, LaneLoad(plain)))
+    served = http_app(Router(plain, Judges(PreScout.load(), None), {}, LaneLoad(plain)))
     found = [
         (method, route.path)
-        for route in app.routes
+        for route in served.routes
         if isinstance(route, Route)
         for method in sorted(route.methods or ())
     ]
-    assert len(found) == sum(len(getattr(route, "methods", None) or "?") for route in app.routes)
+    assert len(found) == sum(len(getattr(route, "methods", None) or "?") for route in served.routes)
     return found
 
 
+UNKNOWN = [
+    ("GET", "/"),
+    ("GET", "/docs"),
+    ("GET", "/redoc"),
+    ("GET", "/metrics"),
+    ("POST", "/healthz/"),
+    ("GET", "//healthz"),
+    ("GET", "/healthz/../v1/models"),
+    ("GET", "/HEALTHZ"),
+    ("GET", "/reviews/"),
+    ("GET", "/v1/reviews/rev_0/nothing"),
+    ("POST", "/invocations"),
+    ("PUT", "/v1/route"),
+    ("DELETE", "/v1/models"),
+    ("OPTIONS", "/v1/models"),
+    ("HEAD", "/v1/models"),
+]
+PROMISED = {
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/route"),
+    ("GET", "/v1/models"),
+    ("GET", "/openapi.json"),
+    ("GET", "/v1/reviews"),
+    ("GET", "/v1/reviews/{id}"),
+    ("POST", "/v1/reviews/{id}/approve"),
+    ("POST", "/v1/reviews/{id}/reject"),
+}
+
+
 def test_every_route_but_health_asks_for_a_key(scene: Start, desk: Desk) -> None:
-    s = scene(keys=desk.section)
+    """K2: 401 without a key on every route there is and on every path there is not; with one, never 401."""
+    s, key = scene(keys=desk.section), desk.key()
     shut = [(method, path) for method, path in routes() if path not in UNGUARDED]
-    assert {"/v1/chat/completions", "/v1/models", "/v1/route"} <= {path for _, path in shut}
-    unknown = [
-        ("GET", "/"),
-        ("GET", "/docs"),
-        ("GET", "/openapi.json"),
-        ("POST", "/healthz/"),
-        ("GET", "//healthz"),
-    ]
-    for method, path in [*shut, *unknown, ("OPTIONS", "/v1/models"), ("HEAD", "/v1/models")]:
-        answer = httpx2.request(method, s.url + path, trust_env=False, timeout=30)
-        assert answer.status_code == 401, (method, path)
-    for path in UNGUARDED:
-        assert httpx2.get(s.url + path, trust_env=False, timeout=30).status_code == 200
-    assert s.local.requests == s.cloud.requests == []
+    assert set(shut) >= PROMISED
+    until(lambda: post(s.url, key).status_code == 200)
+    asked = len(s.local.requests)
+    with httpx2.Client(trust_env=False, timeout=30) as http:
+        for method, path in [*shut, *UNKNOWN]:
+            without = http.request(method, s.url + path)
+            assert (without.status_code, without.headers["www-authenticate"]) == (401, "Bearer"), (
+                method,
+                path,
+            )
+            wrong = http.request(method, s.url + path, headers={"x-api-key": credential.mint()[1]})
+            assert wrong.status_code == 401, (method, path)
+            let_in = http.request(method, s.url + path, headers={"x-api-key": key})
+            assert let_in.status_code in (200, 400, 403, 404, 405, 415), (method, path, let_in.status_code)
+        for path in UNGUARDED:
+            assert http.get(s.url + path).status_code == 200
+    assert len(s.local.requests) == asked
+    assert s.cloud.requests == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_in_the_state_database_open_the_door_and_a_revoked_one_closes_it(
+    scene: Start, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is a PostgreSQL server: the command line writes there, and every Router reads it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with memory_folder() as folder, database(kind, folder) as url:
+        s = scene(keys={"mode": "required", "refresh_s": 0.1}, state={"url": url})
+        raw = yaml.safe_load((ROOT / "configs" / "cpu.yaml").read_text()) | {"prices": {}}
+        ours = tmp_path / "ours.yaml"
+        ours.write_text(yaml.safe_dump(raw | {"state": {"url": url}}))
+
+        def keys(*words: str) -> str:
+            done = CliRunner().invoke(app, ["keys", *words, "--config", str(ours)])
+            assert done.exit_code == 0, done.output
+            return done.stdout.strip()
+
+        key = keys("create", "--name", "me")
+        until(lambda: post(s.url, key).status_code == 200)
+        assert (tmp_path / "pointsman" / "keys.db").exists() is (kind == "sqlite")
+        new = keys("rotate", "me", "--grace", "0")
+        until(lambda: (post(s.url, key).status_code, post(s.url, new).status_code) == (401, 200))
+        keys("revoke", "me")
+        until(lambda: post(s.url, new).status_code == 401)
+        assert [item["state"] for item in json.loads(keys("list", "--json"))] == ["revoked", "revoked"]
 
 
 def test_both_sdks_get_in_with_a_key_and_neither_without(scene: Start, desk: Desk) -> None:

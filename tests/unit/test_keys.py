@@ -4,9 +4,12 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import socket
 import stat
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import inspect, text
 
-from serve.errors import KeyNameTaken, KeysUnavailable, KeysUnreadable, Unauthorized, UnknownKey
+from serve import state
+from serve.errors import ConfigError, KeyNameTaken, KeysUnavailable, KeysUnreadable, Unauthorized, UnknownKey
 from serve.keys import credential, file
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.keys.entry import Grant, KeyEntry, moment, snapshot, usable
@@ -23,6 +28,8 @@ from serve.keys.keyring import Keyring
 from serve.keys.rights import Allowance
 from serve.keys.store import KeyStore
 from serve.signals.readings import Sensitivity
+from tests.support.databases import KINDS, database
+from tests.support.nightly import cases
 
 DEFAULTS = LimitsConfig()
 
@@ -35,9 +42,31 @@ def made(name: str = "me", expires: float | None = None, **grant: Any) -> tuple[
     ), key
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with database(request.param, tmp_path_factory.mktemp(request.param)) as url:
+        yield url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> KeyStore:
-    return KeyStore(f"sqlite:///{tmp_path}/state/keys.db")
+def url(server: str) -> Iterator[str]:
+    """A database without keys, of both kinds."""
+    yield server
+    engine = state.open_database(server)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS keys"))
+    engine.dispose()
+
+
+@pytest.fixture
+def store(url: str) -> KeyStore:
+    return KeyStore(url)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a SQLite file of keys may come to be."""
+    return tmp_path / "state" / "keys.db"
 
 
 # --- the text --------------------------------------------------------------------------------------------------
@@ -80,13 +109,24 @@ async def test_an_unknown_id_takes_the_same_comparison_as_a_wrong_secret(
 # --- at rest ---------------------------------------------------------------------------------------------------
 
 
-def test_the_database_holds_no_secret_and_is_its_owners_alone(store: KeyStore) -> None:
+def test_the_file_holds_no_secret_and_is_its_owners_alone(path: Path) -> None:
     entry, key = made()
-    store.add(entry)
+    KeyStore(f"sqlite:///{path}").add(entry)
     secret = key.rpartition(entry.id)[2]
-    assert secret.encode() not in store.path.read_bytes()
-    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    assert secret.encode() not in path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_the_table_holds_no_secret(store: KeyStore, url: str) -> None:
+    entry, key = made(expires=36_500 * 86_400.0)
+    store.add(entry)
+    engine = state.open_database(url)
+    with engine.connect() as connection:
+        kept = str(connection.execute(text("SELECT * FROM keys")).all())
+    engine.dispose()
+    assert entry.sha256 in kept
+    assert key.rpartition(f"{entry.id}-")[2] not in kept
 
 
 def test_an_entry_comes_back_as_it_went_in(store: KeyStore) -> None:
@@ -107,9 +147,16 @@ def test_an_entry_comes_back_as_it_went_in(store: KeyStore) -> None:
     assert back.created_at is not None
 
 
-def test_without_a_database_there_are_no_keys_and_none_is_made(store: KeyStore) -> None:
+def test_without_a_database_there_are_no_keys_and_none_is_made(path: Path) -> None:
+    assert KeyStore(f"sqlite:///{path}").entries() == []
+    assert not path.exists()
+
+
+def test_a_server_without_keys_has_none_and_reading_makes_no_table(store: KeyStore, url: str) -> None:
     assert store.entries() == []
-    assert not store.path.exists()
+    engine = state.open_database(url)
+    assert not inspect(engine).has_table("keys")
+    engine.dispose()
 
 
 def test_a_name_is_one_persons_until_it_is_revoked(store: KeyStore) -> None:
@@ -121,12 +168,13 @@ def test_a_name_is_one_persons_until_it_is_revoked(store: KeyStore) -> None:
     assert sorted(entry.state(time.time()) for entry in store.entries()) == ["active", "revoked"]
 
 
-def test_two_who_create_the_same_name_at_once_do_not_both_get_it(store: KeyStore) -> None:
+def test_two_who_create_the_same_name_at_once_do_not_both_get_it(url: str) -> None:
+    """Nor does either of them fail because the other one makes the table at this moment."""
     outcomes: list[str] = []
 
     def create() -> None:
         try:
-            KeyStore(f"sqlite:///{store.path}").add(made("team")[0])
+            KeyStore(url).add(made("team")[0])
             outcomes.append("made")
         except KeyNameTaken:
             outcomes.append("taken")
@@ -171,6 +219,19 @@ def test_two_rotations_of_one_key_give_one_new_key(store: KeyStore) -> None:
     assert len(store.entries()) == 2
 
 
+def test_who_revokes_while_another_rotates_leaves_no_key_that_works(url: str) -> None:
+    """Either the rotation comes first and both keys stop, or it finds nothing to rotate."""
+    for _ in range(cases(5, 50)):
+        KeyStore(url).add(made("team")[0])
+        old, new = KeyStore(url).current("team"), made("team")[0]
+        with ThreadPoolExecutor(2) as pool:
+            rotating = pool.submit(KeyStore(url).rotate, old, new, 1000)
+            revoking = pool.submit(KeyStore(url).revoke, "team")
+        assert old.id in revoking.result()
+        assert isinstance(rotating.exception(), UnknownKey | None)
+        assert {entry.state(time.time()) for entry in KeyStore(url).entries()} == {"revoked"}
+
+
 def test_sql_in_a_name_is_a_name(store: KeyStore) -> None:
     store.add(made("team")[0])
     with pytest.raises(UnknownKey):
@@ -178,9 +239,10 @@ def test_sql_in_a_name_is_a_name(store: KeyStore) -> None:
     assert [entry.state(time.time()) for entry in store.entries()] == ["active"]
 
 
-def test_a_database_that_is_none_is_said_so(store: KeyStore) -> None:
-    store.path.parent.mkdir()
-    store.path.write_bytes(b"x" * 5000)
+def test_a_database_that_is_none_is_said_so(path: Path) -> None:
+    store = KeyStore(f"sqlite:///{path}")
+    path.parent.mkdir()
+    path.write_bytes(b"x" * 5000)
     with pytest.raises(KeysUnreadable, match=r"keys\.db"):
         store.entries()
     with pytest.raises(KeysUnreadable, match=r"keys\.db"):
@@ -191,6 +253,37 @@ def test_a_place_that_cannot_even_be_looked_into_is_said_so(tmp_path: Path) -> N
     # Root may look into everything, but no file system has names this long.
     with pytest.raises(KeysUnreadable, match="name too long"):
         KeyStore(f"sqlite:///{tmp_path}/{'x' * 300}/keys.db").entries()
+
+
+def test_a_server_that_is_away_is_said_so_without_its_password() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else's
+        away = KeyStore(f"postgresql://me:hunter2@127.0.0.1:{held.getsockname()[1]}/ours")
+        for failing in (away.entries, lambda: away.add(made()[0])):
+            with pytest.raises(KeysUnreadable) as caught:
+                failing()
+            assert str(caught.value) == "PostgreSQL 127.0.0.1, database ours: OperationalError"
+
+
+def test_an_address_that_is_none_is_said_without_quoting_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        KeyStore("postgresql://me:hunter2@host:port/ours")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "state_url", "expected"),
+    [
+        (None, None, None),
+        (None, "sqlite:////state.db", None),
+        (None, "postgresql://host/db", "postgresql://host/db"),
+        ("sqlite:////keys.db", "postgresql://host/db", "sqlite:////keys.db"),
+    ],
+)
+def test_keys_are_kept_with_everything_else_where_that_is_a_server(
+    own: str | None, state_url: str | None, expected: str | None
+) -> None:
+    assert KeysConfig(url=own).database(state_url) == expected
 
 
 # --- entries ---------------------------------------------------------------------------------------------------
