@@ -11,6 +11,7 @@ from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
 from serve.policy import Decision, LaneState, decide, scout_matters
 from serve.request import Capability, RequestView
 from serve.signals.readings import (
+    BudgetReading,
     ConstraintReading,
     ContextReading,
     ScoutReading,
@@ -100,6 +101,59 @@ def test_a_rule_fires_exactly_when_all_its_conditions_hold(
     settings = config(rule("asked", "world", **when), rule("default", "here"))
     made = decide(signals(**change), view(**seen), Wish(), ready(settings), settings)
     assert (made.reason, made.chain[0]) == (("asked", "world") if holds else ("default", "here"))
+
+
+COSTS = (("world", 900), ("europe", 300), ("here", 0), ("tools", 20))
+CHEAPEST = ("here", "tools", "europe", "world")
+SPENT = "key me on 2026-11-21"
+
+
+@pytest.mark.parametrize(
+    ("share", "wish", "chain", "reasons"),
+    [
+        pytest.param(0.0, Wish(), ["world", "here", "europe", "tools"], ["dear"], id="nothing-used"),
+        pytest.param(0.8499, Wish(), ["world", "here", "europe", "tools"], ["dear"], id="just-below"),
+        pytest.param(0.85, Wish(), list(CHEAPEST), ["dear", "budget_downgrade"], id="at-85"),
+        pytest.param(1.2, Wish(), list(CHEAPEST), ["dear", "budget_downgrade"], id="overdrawn"),
+        pytest.param(0.99, Wish("world"), ["world"], ["pinned"], id="asked-for-by-name"),
+        pytest.param(
+            0.9,
+            Wish(prefer="cloud"),
+            list(CHEAPEST),
+            ["wish_cloud", "dear", "budget_downgrade"],
+            id="wished-for",
+        ),
+    ],
+)
+def test_from_85_percent_of_a_budget_on_what_costs_less_goes_first(
+    share: float, wish: Wish, chain: list[str], reasons: list[str]
+) -> None:
+    """The default threshold; nothing is shut out by it, and a lane asked for by name stays the one."""
+    settings = config(rule("dear", "world", "here", "europe"))
+    used = signals(budget=BudgetReading(share=share, tightest=SPENT, costs=COSTS))
+    made = decide(used, view(), wish, ready(settings), settings)
+    assert (list(made.chain), [reason.code for reason in made.reasons]) == (chain, reasons)
+    told = [reason.text for reason in made.reasons if reason.code == "budget_downgrade"]
+    assert told == [f"{share:.0%} of {SPENT} is used: lanes that cost less come first."][: len(told)]
+
+
+def test_the_share_that_makes_lanes_cheaper_is_configured() -> None:
+    raw = {"lanes": [lane("here"), lane("world", "global")], "budgets": {"downgrade_at": 0.5}}
+    settings = Config.model_validate(raw | {"policy": {"rules": [rule("dear", "world", "here")]}})
+    firsts = [
+        decide(
+            signals(budget=BudgetReading(share=share, costs=COSTS)), view(), Wish(), ready(settings), settings
+        ).chain[0]
+        for share in (0.49, 0.5)
+    ]
+    assert firsts == ["world", "here"]
+
+
+def test_a_full_lane_that_costs_less_still_waits_behind_one_that_is_free() -> None:
+    settings = config(rule("dear", "world", "here", "europe"))
+    used = signals(budget=BudgetReading(share=0.9, tightest=SPENT, costs=COSTS))
+    made = decide(used, view(), Wish(), ready(settings, here=LaneState.FULL), settings)
+    assert made.chain == ("tools", "europe", "world", "here")
 
 
 @pytest.mark.parametrize(
