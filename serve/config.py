@@ -32,6 +32,7 @@ from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
 from serve.signals.sensitivity.own import Own, lowered
+from serve.surfaces.responses.config import ResponsesConfig
 
 Location = Literal["device", "private", "eu", "global"]
 ON_PREMISES: frozenset[Location] = frozenset({"device", "private"})
@@ -460,7 +461,7 @@ class DispatchConfig(Strict):
 
 
 class StateConfig(Strict):
-    """The database of what must outlive a process: budgets, the audit log, reviews."""
+    """The database of what must outlive a process: budgets, the audit log, reviews, kept responses."""
 
     url: str | EnvRef | FileRef | None = Field(
         None,
@@ -482,6 +483,7 @@ class Config(Strict):
     state: StateConfig = StateConfig()
     audit: AuditConfig = AuditConfig()
     reviews: ReviewsConfig = ReviewsConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()

@@ -8,11 +8,13 @@ PointsmanError
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
 │   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429 · BudgetExceeded 429 · InFlight 409
 │   ├── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
+│   ├── UnknownResponse 404
 │   └── UnknownReview 404 · ReviewUndecided 409 · ReviewDecided 409 · ReviewRejected 403 · ReviewGone 410 ·
 │       TooManyReviews 429
 ├── NoLaneAvailable 503               nobody permitted can answer now (── LedgerUnavailable)
 ├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
 ├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
+├── ResponsesUnavailable 503          what a response continues cannot be read
 ├── ReviewsUnavailable 503 ── ReviewsFull   an answer that a person must see cannot be kept, so it is not given
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
@@ -224,6 +226,25 @@ class KeysUnavailable(HttpError):
     def __init__(self) -> None:
         super().__init__("The keys cannot be read just now; the log says why")
         self.retry_after_s = 2
+
+
+class UnknownResponse(ClientError):
+    """No such response, or not one of this key, or it was not kept: the same words for all."""
+
+    status = 404
+    code = "response_not_found"
+
+
+class ResponsesUnavailable(HttpError):
+    """The database of kept responses cannot be used."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "responses_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Kept responses cannot be read just now; the log says why")
+        self.retry_after_s = 5
 
 
 class UnknownReview(ClientError):

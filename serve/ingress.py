@@ -6,7 +6,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -40,6 +41,10 @@ from serve.signals.scout import Judgement
 from serve.surfaces import broken
 from serve.surfaces.base import Exchange, Surface
 from serve.surfaces.chat import Chat
+from serve.surfaces.completions import Completions
+from serve.surfaces.responses.desk import ResponseDesk
+from serve.surfaces.responses.routes import ResponseRoutes
+from serve.surfaces.responses.surface import Responses, ResponsesExchange
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -47,7 +52,7 @@ log = logging.getLogger("pointsman.ingress")
 UNREAD = frozenset({408, 413, 415, 431})
 
 CHAT = Chat()
-SURFACES: tuple[Surface, ...] = (CHAT,)
+SURFACES: tuple[Surface, ...] = (CHAT, Responses(), Completions())
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,16 +61,23 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     """The whole HTTP surface over one router. `journal` is told what becomes of reviews; None: log and audit are."""
     desk = ReviewDesk(router.config, journal or AuditJournal(router.audit))
     reviews = ReviewRoutes(desk, router.config.server, lambda: bool(router.config.policy.review))
+    responses = ResponseDesk(router.config)
+
+    @asynccontextmanager
+    async def cleaning(app: FastAPI) -> AsyncGenerator[None, None]:
+        async with reviews.cleaning(app), responses.cleaning():
+            yield
+
     app = FastAPI(
         title="Pointsman",
         version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=reviews.cleaning,
+        lifespan=cleaning,
     )
     app.router.redirect_slashes = False
-    edge = _Edge(router, reviews)
+    edge = _Edge(router, reviews, responses)
     for surface in SURFACES:
         app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
@@ -73,7 +85,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
-    for method, path, handler in reviews.routes():
+    for method, path, handler in [*reviews.routes(), *ResponseRoutes(responses).routes()]:
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
@@ -92,8 +104,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
 class _Edge:
     """The handlers."""
 
-    def __init__(self, router: Router, reviews: ReviewRoutes) -> None:
-        self._router, self._reviews = router, reviews
+    def __init__(self, router: Router, reviews: ReviewRoutes, responses: ResponseDesk) -> None:
+        self._router, self._reviews, self._responses = router, reviews, responses
 
     def answering(self, surface: Surface) -> Handler:
         """The handler of one API's requests."""
@@ -101,7 +113,12 @@ class _Edge:
         async def answer(request: Request) -> Response:
             body = await edge_body.read(request, self._router.config.server)
             exchange = surface.read(body, self._router.config.server.bounds)
-            decided = await self._router.decide(exchange.body, _wishes(request), _visit(request))
+            visit, wishes = _visit(request), _wishes(request)
+            if isinstance(exchange, ResponsesExchange):
+                exchange, wishes = await self._responses.resumed(exchange, visit.key, wishes)
+            decided = await self._router.decide(exchange.body, wishes, visit)
+            if isinstance(exchange, ResponsesExchange):
+                exchange = self._responses.keeping(exchange, decided)
             try:
                 return await self._answer(request, exchange, decided)
             except HttpError as error:
@@ -120,7 +137,11 @@ class _Edge:
             assert answer.whole is not None
             return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
         if answer.whole is not None:
-            return JSONResponse(exchange.whole(answer.whole), headers=headers)
+            if isinstance(exchange, ResponsesExchange):
+                document: JsonValue = await exchange.kept(exchange.document(answer.whole))
+            else:
+                document = exchange.whole(answer.whole)
+            return JSONResponse(document, headers=headers)
         assert answer.chunks is not None
         stall_s = self._router.config.server.stall_s
         events = exchange.events(answer.chunks, decided.bill)
@@ -179,7 +200,7 @@ def _visit(request: Request) -> Visit:
     return visit
 
 
-def _wishes(request: Request) -> dict[str, str]:
+def _wishes(request: Request) -> Mapping[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
     names = ("x-pointsman-sensitivity", "x-pointsman-prefer", "x-pointsman-exempt", *purse.HEADERS)
     found = {name: request.headers.getlist(name) for name in names}
@@ -225,8 +246,8 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
-            "/openapi.json"
+            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/route, "
+            "/v1/reviews, /healthz, /readyz, /openapi.json"
         )
     )
 

@@ -44,6 +44,20 @@ class RefusalPart(Wire):
     refusal: str
 
 
+def image_address(value: str) -> str:
+    """The address or data of an image, as it is. Raises ValueError for one that no lane may be given."""
+    if value[:5].lower() == "data:":
+        if len(value) > MAX_DATA_URL_CHARS:
+            raise ValueError(f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL")
+        if not _MEDIA.fullmatch(value):
+            raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
+    elif len(value) > MAX_URL_CHARS or not value.isascii() or not _REMOTE.fullmatch(value):
+        raise ValueError(
+            f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
+        )
+    return value
+
+
 class ImageUrl(Wire):
     """An image by address or by value. Nothing here is ever fetched: a lane may, if it is told to."""
 
@@ -53,18 +67,7 @@ class ImageUrl(Wire):
     @field_validator("url")
     @classmethod
     def _image(cls, value: str) -> str:
-        if value[:5].lower() == "data:":
-            if len(value) > MAX_DATA_URL_CHARS:
-                raise ValueError(
-                    f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL"
-                )
-            if not _MEDIA.fullmatch(value):
-                raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
-        elif len(value) > MAX_URL_CHARS or not value.isascii() or not _REMOTE.fullmatch(value):
-            raise ValueError(
-                f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
-            )
-        return value
+        return image_address(value)
 
     @property
     def remote(self) -> bool:
@@ -277,7 +280,7 @@ def _invalid(body: bytes, error: ValidationError) -> InvalidRequest:
     first = max(error.errors(include_url=False, include_input=False), key=_depth)
     if first["type"] == "json_invalid":
         return InvalidRequest(f"The body is not valid JSON. {first['msg']}", code="invalid_json")
-    where = _field(body, first) or "(body)"
+    where = field_of(body, first) or "(body)"
     message = "functions is no longer supported: use tools" if where == "functions" else _words(first)
     return InvalidRequest(f"{where}: {message}", param=where)
 
@@ -292,7 +295,7 @@ def _depth(item: ErrorDetails) -> int:
     return len(item["loc"])
 
 
-def _field(body: bytes, item: ErrorDetails) -> str:
+def field_of(body: bytes, item: ErrorDetails) -> str:
     """The path a client knows: pydantic's location without the names of union members."""
     here: Any = pydantic_core.from_json(body)
     path = ""

@@ -1,0 +1,1 @@
+"""OpenAI Responses: requests, answers, events, and the answers that are kept for a while."""

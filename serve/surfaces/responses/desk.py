@@ -1,0 +1,162 @@
+"""Where responses are kept for a while: found again by their own key only, continued, and deleted.
+
+Keeps the event loop free of the database. Knows no HTTP.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from serve import state
+from serve.config import Config
+from serve.errors import ConfigError, HttpError, InvalidRequest, ResponsesUnavailable
+from serve.keys.rights import Key
+from serve.router import Decided
+from serve.signals.readings import Sensitivity
+from serve.surfaces.responses import read
+from serve.surfaces.responses.store import KeptResponse, ResponseStore
+from serve.surfaces.responses.story import Document
+from serve.surfaces.responses.surface import ResponsesExchange
+
+log = logging.getLogger("pointsman.responses")
+
+LONGEST_S = 15.0
+"""So long a database may take; an answer is then given without being kept."""
+SWEEP_S = 60.0
+CLASS_HEADER = "x-pointsman-sensitivity"
+
+T = TypeVar("T")
+
+
+class ResponseDesk:
+    """The kept responses, as one router process reaches them. Opens the database when it is first needed."""
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self._config, self._clock = config, clock
+        self._store: ResponseStore | None = None
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="responses")
+
+    async def resumed(
+        self, exchange: ResponsesExchange, key: Key, wishes: Mapping[str, str]
+    ) -> tuple[ResponsesExchange, Mapping[str, str]]:
+        """The exchange with the conversation it continues, and the wishes with the class of that conversation.
+
+        Raises InvalidRequest where this key has no such response, ResponsesUnavailable.
+        """
+        earlier = exchange.request.previous_response_id
+        if earlier is None:
+            return exchange, wishes
+        found = await self.find(earlier, key)
+        if found is None:
+            raise InvalidRequest(
+                "previous_response_id: there is no such response, or it is not this key's, or it was not kept",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        # What made it confidential may have been said by a header then, which the words do not show.
+        classes = [wishes[CLASS_HEADER]] if CLASS_HEADER in wishes else []
+        return exchange.after(found.messages), {**wishes, CLASS_HEADER: ", ".join([*classes, found.level])}
+
+    def keeping(self, exchange: ResponsesExchange, decided: Decided) -> ResponsesExchange:
+        """The exchange that keeps its answer, where it shall.
+
+        A confidential conversation is kept only where the client says `store: true`.
+        """
+        wanted = exchange.request.store
+        level = decided.decision.permit.level
+        if wanted is None:
+            wanted = level < Sensitivity.CONFIDENTIAL
+        if not (wanted and self._config.responses.enabled):
+            return exchange
+
+        async def keep(document: Document) -> bool:
+            output = document["output"]
+            messages = await asyncio.to_thread(read.spoken, exchange.messages, output)
+            kept = KeptResponse(
+                exchange.id,
+                decided.visit.key.id,
+                level.label,
+                exchange.created,
+                messages,
+                document,
+            )
+            try:
+                return await self._run(lambda store, now: store.add(kept, now))
+            except ResponsesUnavailable:
+                return False  # the answer is there, and paid for: it says that it was not kept
+
+        return replace(exchange, keep=keep)
+
+    async def find(self, response_id: str, key: Key) -> KeptResponse | None:
+        """One response of this key. Raises ResponsesUnavailable."""
+        if not await asyncio.to_thread(self._may_hold_some):
+            return None
+        return await self._run(lambda store, now: store.find(response_id, key.id, now))
+
+    async def remove(self, response_id: str, key: Key) -> bool:
+        """Delete one of this key; False where there is none. Raises ResponsesUnavailable."""
+        return await self._run(lambda store, now: store.remove(response_id, key.id, now))
+
+    @asynccontextmanager
+    async def cleaning(self) -> AsyncGenerator[None, None]:
+        """Delete what is over for as long as the block lasts, then close the database."""
+        task = asyncio.create_task(self._keep_clean())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(self._threads.shutdown)
+            if self._store is not None:
+                await asyncio.to_thread(self._store.close)
+
+    async def _keep_clean(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_S, self._config.responses.keep_s / 2))
+            try:
+                if await asyncio.to_thread(self._may_hold_some):
+                    await self._run(lambda store, now: store.sweep(now))
+            except HttpError:
+                pass  # `_run` has logged it
+            except Exception as error:  # one bad moment must not end the deletion of content
+                log.error("cannot clean up responses: %s", type(error).__name__)
+
+    def _may_hold_some(self) -> bool:
+        """Whether an earlier process may have left something; a database is not made only to look."""
+        if self._store is not None:
+            return True
+        url = make_url(self._config.state.resolve() or state.default_url())
+        return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
+
+    async def _run(self, work: Callable[[ResponseStore, int], T]) -> T:
+        """Do it off the event loop. Raises ResponsesUnavailable for every failure of the database."""
+
+        def worked() -> T:
+            self._store = self._store or self._opened()
+            return work(self._store, int(self._clock()))
+
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, worked)
+        except (SQLAlchemyError, ConfigError, OSError) as error:  # TimeoutError is an OSError
+            # Not its message: it has the values of the statement, which are content.
+            log.error("the database of responses cannot be used: %s", type(error.__cause__ or error).__name__)
+            raise ResponsesUnavailable from None
+
+    def _opened(self) -> ResponseStore:
+        engine = state.open_database(self._config.state.resolve())
+        try:
+            return ResponseStore(engine, self._config.responses)
+        except SQLAlchemyError:
+            engine.dispose()
+            raise
