@@ -37,9 +37,10 @@ from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
-from serve.surfaces import broken
+from serve.surfaces import broken, messages, messages_error
 from serve.surfaces.base import Exchange, Surface
 from serve.surfaces.chat import Chat
+from serve.surfaces.messages import Messages
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -47,7 +48,8 @@ log = logging.getLogger("pointsman.ingress")
 UNREAD = frozenset({408, 413, 415, 431})
 
 CHAT = Chat()
-SURFACES: tuple[Surface, ...] = (CHAT,)
+MESSAGES = Messages()
+SURFACES: tuple[Surface, ...] = (CHAT, MESSAGES)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -68,6 +70,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     edge = _Edge(router, reviews)
     for surface in SURFACES:
         app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
+    app.add_api_route(messages.COUNT_PATH, _guarded(edge.count_tokens, MESSAGES), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
@@ -125,6 +128,12 @@ class _Edge:
         return JSONResponse(
             explain.as_json(await self._router.decide(body, _wishes(request), _visit(request), trial=True))
         )
+
+    async def count_tokens(self, request: Request) -> Response:
+        config, rights = self._router.config, _visit(request).rights
+        body = await edge_body.read(request, config.server)
+        found = await asyncio.to_thread(messages.count, body, config, rights)
+        return JSONResponse(found.model_dump())
 
     async def models(self, request: Request) -> Response:
         rights = _visit(request).rights
@@ -212,16 +221,19 @@ def _error(error: HttpError, surface: Surface = CHAT, headers: dict[str, str] | 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    surface: Surface = MESSAGES if messages_error.covers(request.url.path) else CHAT
     if error.status_code == 405:
         return _error(
             MethodNotAllowed(f"{request.method} is not allowed on this path"),
+            surface,
             headers=dict(error.headers or {}),
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
-            "/openapi.json"
-        )
+            "No such path; see /v1/models, /v1/chat/completions, /v1/messages, /v1/route, /v1/reviews, /healthz, "
+            "/readyz, /openapi.json"
+        ),
+        surface,
     )
 
 

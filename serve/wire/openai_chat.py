@@ -53,18 +53,7 @@ class ImageUrl(Wire):
     @field_validator("url")
     @classmethod
     def _image(cls, value: str) -> str:
-        if value[:5].lower() == "data:":
-            if len(value) > MAX_DATA_URL_CHARS:
-                raise ValueError(
-                    f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL"
-                )
-            if not _MEDIA.fullmatch(value):
-                raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
-        elif len(value) > MAX_URL_CHARS or not value.isascii() or not _REMOTE.fullmatch(value):
-            raise ValueError(
-                f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
-            )
-        return value
+        return checked_image(value)
 
     @property
     def remote(self) -> bool:
@@ -247,7 +236,7 @@ def parse(body: bytes, bounds: Bounds | None = None) -> ChatRequest:
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid(body, error) from None
+        raise invalid(body, error) from None
     check_count("messages", len(request.messages), bounds.messages, "messages")
     check_count("parts", sum(_parts(m) for m in request.messages), bounds.parts, "messages")
     _check_together(request)
@@ -272,7 +261,8 @@ def _check_together(request: ChatRequest) -> None:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
 
 
-def _invalid(body: bytes, error: ValidationError) -> InvalidRequest:
+def invalid(body: bytes, error: ValidationError) -> InvalidRequest:
+    """The client's words for what a model of requests refused in `body`: the field, never its content."""
     # Where a union has several members, the deepest error is the one about what the client meant.
     first = max(error.errors(include_url=False, include_input=False), key=_depth)
     if first["type"] == "json_invalid":
@@ -298,11 +288,36 @@ def _field(body: bytes, item: ErrorDetails) -> str:
     path = ""
     for i, part in enumerate(item["loc"]):
         missing = item["type"] == "missing" and i == len(item["loc"]) - 1
+        if _names_member(here, item["loc"][i : i + 2]):
+            continue
         if isinstance(part, int) and isinstance(here, list) and part < len(here):
             path, here = f"{path}[{part}]", here[part]
         elif isinstance(here, dict) and (part in here or missing):
             path, here = f"{path}.{part}" if path else str(part), here.get(part)
     return path
+
+
+def _names_member(here: Any, loc: tuple[int | str, ...]) -> bool:
+    """Whether a step of a location is the `type` of `here` and not its field of the same name."""
+    if len(loc) < 2 or not isinstance(here, dict) or here.get("type") != loc[0] or loc[0] not in here:
+        return False
+    part, after = loc
+    inner = here[part]
+    return after == part or (after in here and not (isinstance(inner, dict) and after in inner))
+
+
+def checked_image(url: str) -> str:
+    """The address of an image itself if it may be sent to a lane. Raises ValueError."""
+    if url[:5].lower() == "data:":
+        if len(url) > MAX_DATA_URL_CHARS:
+            raise ValueError(f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL")
+        if not _MEDIA.fullmatch(url):
+            raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
+    elif len(url) > MAX_URL_CHARS or not url.isascii() or not _REMOTE.fullmatch(url):
+        raise ValueError(
+            f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
+        )
+    return url
 
 
 def bounded_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
