@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.errors import InFlight
 from serve.keys.limiter import Visit
+from serve.surfaces import messages_error
 
 HEADER = "idempotency-key"
 
@@ -21,7 +22,7 @@ class Once:
         self._answering: set[tuple[str, str]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or answer 409 in OpenAI's shape."""
+        """Pass on, or answer 409 in the shape of the path's API."""
         name = self._name(scope)
         if name is None:
             await self._app(scope, receive, send)
@@ -29,7 +30,9 @@ class Once:
         if name in self._answering:
             error = InFlight()
             headers = {"retry-after": str(error.retry_after_s)}
-            await JSONResponse(error.body(), error.status, headers)(scope, receive, send)
+            await JSONResponse(messages_error.on(str(scope["path"]), error), error.status, headers)(
+                scope, receive, send
+            )
             return
         self._answering.add(name)
         try:

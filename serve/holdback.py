@@ -71,6 +71,7 @@ class HeldBack:
         self._calls: list[_Call] = []
         self._at: dict[int, _Call] = {}
         self._finish: FinishReason | None = None
+        self._stopped_by: str | None = None
         self._tail: list[ChatChunk] = []
 
     async def filtered(self, chunks: AsyncGenerator[ChatChunk, None]) -> AsyncGenerator[ChatChunk, None]:
@@ -96,6 +97,7 @@ class HeldBack:
         if len(item.choices) > 1 or choice.index:
             raise LaneProtocolError(self._lane, "more choices than were asked for")
         self._finish = choice.finish_reason or self._finish
+        self._stopped_by = choice.stop_reason or self._stopped_by
         self._refused = self._refused or bool(choice.delta.refusal)
         for delta in choice.delta.tool_calls or ():
             self._grow(delta)
@@ -155,7 +157,7 @@ class HeldBack:
         if last is None or self._finish is None:
             raise LaneUnavailable(self._lane, "the stream ended without a finish reason")
         if self._prose and not self._text and not self._calls:
-            return [_of(last, ChunkChoice(delta=Delta(), finish_reason=self._finish)), *self._tail]
+            return [_of(last, self._ended(self._finish)), *self._tail]
         judged = verdict.judge(self._request, self._whole(last))
         if judged.outcome == "invalid":
             raise AnswerInvalid(self._lane, judged.fault)
@@ -180,7 +182,10 @@ class HeldBack:
         ]
         if calls:
             out.append(_of(last, ChunkChoice(delta=Delta(tool_calls=calls))))
-        return [*out, _of(last, ChunkChoice(delta=Delta(), finish_reason=choice.finish_reason))]
+        return [*out, _of(last, self._ended(choice.finish_reason))]
+
+    def _ended(self, reason: FinishReason | None) -> ChunkChoice:
+        return ChunkChoice(delta=Delta(), finish_reason=reason, stop_reason=self._stopped_by)
 
     def _whole(self, last: ChatChunk) -> ChatCompletion:
         """What is still here as an answer to judge. Prose that has gone out is beyond judgement."""

@@ -38,10 +38,11 @@ from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
-from serve.surfaces import broken
+from serve.surfaces import broken, messages, messages_error
 from serve.surfaces.base import Exchange, Surface
 from serve.surfaces.chat import Chat
 from serve.surfaces.completions import Completions
+from serve.surfaces.messages import Messages
 from serve.surfaces.responses.desk import ResponseDesk
 from serve.surfaces.responses.routes import ResponseRoutes
 from serve.surfaces.responses.surface import Responses, ResponsesExchange
@@ -52,7 +53,8 @@ log = logging.getLogger("pointsman.ingress")
 UNREAD = frozenset({408, 413, 415, 431})
 
 CHAT = Chat()
-SURFACES: tuple[Surface, ...] = (CHAT, Responses(), Completions())
+MESSAGES = Messages()
+SURFACES: tuple[Surface, ...] = (CHAT, Responses(), Completions(), MESSAGES)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -80,6 +82,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     edge = _Edge(router, reviews, responses)
     for surface in SURFACES:
         app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
+    app.add_api_route(messages.COUNT_PATH, _guarded(edge.count_tokens, MESSAGES), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
@@ -152,6 +155,12 @@ class _Edge:
         return JSONResponse(
             explain.as_json(await self._router.decide(body, _wishes(request), _visit(request), trial=True))
         )
+
+    async def count_tokens(self, request: Request) -> Response:
+        config, rights = self._router.config, _visit(request).rights
+        body = await edge_body.read(request, config.server)
+        found = await asyncio.to_thread(messages.count, body, config, rights)
+        return JSONResponse(found.model_dump())
 
     async def models(self, request: Request) -> Response:
         rights = _visit(request).rights
@@ -239,16 +248,19 @@ def _error(error: HttpError, surface: Surface = CHAT, headers: dict[str, str] | 
 
 async def _no_such_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    surface: Surface = MESSAGES if messages_error.covers(request.url.path) else CHAT
     if error.status_code == 405:
         return _error(
             MethodNotAllowed(f"{request.method} is not allowed on this path"),
+            surface,
             headers=dict(error.headers or {}),
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/route, "
-            "/v1/reviews, /healthz, /readyz, /openapi.json"
-        )
+            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
+            "/v1/route, /v1/reviews, /healthz, /readyz, /openapi.json"
+        ),
+        surface,
     )
 
 

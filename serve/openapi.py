@@ -38,6 +38,10 @@ from serve.errors import (
 from serve.reviews.review import STATUSES
 from serve.reviews.routes import MOST_LISTED
 from serve.reviews.wire import ApprovalBody, RejectionBody, ReviewList, ReviewShown
+from serve.surfaces import messages
+from serve.surfaces.messages_answer import MessageAnswer
+from serve.surfaces.messages_error import MessagesErrorBody
+from serve.surfaces.messages_request import CountRequest, MessagesRequest
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
 from serve.wire.openai_chat import ChatRequest
 
@@ -187,6 +191,11 @@ MODELS = (
     RejectionBody,
     ReviewShown,
     ReviewList,
+    MessagesRequest,
+    MessageAnswer,
+    MessagesErrorBody,
+    CountRequest,
+    messages.TokenCount,
 )
 
 
@@ -200,6 +209,7 @@ def document() -> Schema:
         "info": {"title": "Pointsman", "version": __version__, "description": _ABOUT},
         "paths": {
             "/v1/chat/completions": {"post": _post("chat", "Answer a chat request", _chat(), ANSWERS)},
+            **_messages(),
             "/v1/route": {
                 "post": _post(
                     "route", "Decide without answering", _ok(RouteAnswer, "The decision"), DECIDES_OR_FAILS
@@ -217,9 +227,9 @@ def document() -> Schema:
 
 
 _ABOUT = (
-    "OpenAI-compatible: one address, many lanes. Fields of a request that are not listed are dropped, never "
-    "forwarded. Callers show a key (`Authorization: Bearer` or `x-api-key`) unless `keys.mode` is open. "
-    "Limits of size, depth and time are in docs/limits.md."
+    "OpenAI- and Anthropic-compatible: one address, many lanes. Fields of a request that are not listed are never "
+    "forwarded: dropped, or refused where the schema says so. Callers show a key (`Authorization: Bearer` or "
+    "`x-api-key`) unless `keys.mode` is open. Limits of size, depth and time are in docs/limits.md."
 )
 
 
@@ -275,7 +285,14 @@ def _query(name: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
-def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError], ...]) -> Schema:
+def _post(
+    name: str,
+    summary: str,
+    found: Schema,
+    errors: tuple[type[HttpError], ...],
+    body: type[BaseModel] = ChatRequest,
+    shape: type[BaseModel] = ErrorBody,
+) -> Schema:
     return {
         "operationId": name,
         "summary": summary,
@@ -287,8 +304,8 @@ def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError],
             ),
             _header("x-pointsman-prefer", ["cloud", "tier2", "tier3"], "Lanes to try first"),
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(ChatRequest)}}},
-        "responses": found | _errors(errors),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
+        "responses": found | _errors(errors, shape),
     }
 
 
@@ -325,17 +342,51 @@ def _chat() -> Schema:
     }
 
 
+def _messages() -> Schema:
+    """Anthropic's API: the same lanes, other shapes."""
+    data: Schema = {
+        "type": "string",
+        "description": "an event of Anthropic's API; the last one is message_stop or error",
+        "contentMediaType": "application/json",
+    }
+    kinds = ("message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+             "message_stop", "ping", "error")  # fmt: skip
+    event: Schema = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"event": {"type": "string", "enum": [*kinds]}, "data": data},
+    }
+    whole: Schema = {"schema": _ref(MessageAnswer)}
+    content: Schema = {"application/json": whole, "text/event-stream": {"itemSchema": event}}
+    held = _ok(ReviewShown, "The answer waits for a reviewer, as a chat completion; `Location` says where")
+    found: Schema = {
+        "200": {"description": "The answer; a stream where `stream` is true", "content": content},
+        "202": held["200"],
+    }
+    answer = _post(
+        "messages", "Answer a Messages request", found, ANSWERS, MessagesRequest, MessagesErrorBody
+    )
+    counted = _ok(messages.TokenCount, "How many tokens go in")
+    count = _post(
+        "count_tokens", "Count without answering", counted, DECIDES, CountRequest, MessagesErrorBody
+    )
+    return {
+        messages.Messages.path: {"post": answer},
+        messages.COUNT_PATH: {"post": count | {"parameters": []}},
+    }
+
+
 def _ready() -> Schema:
     unavailable = _ok(Readiness, "No lane can answer now")["200"]
     return _ok(Readiness, "At least one lane can answer") | {"503": unavailable}
 
 
-def _errors(kinds: tuple[type[HttpError], ...]) -> Schema:
+def _errors(kinds: tuple[type[HttpError], ...], shape: type[BaseModel] = ErrorBody) -> Schema:
     """One entry per status, described by the first line of the errors that have it."""
     about: dict[int, list[str]] = {}
     for kind in kinds:
         about.setdefault(kind.status, []).append((kind.__doc__ or "").partition("\n")[0])
-    content: Schema = {"application/json": {"schema": _ref(ErrorBody)}}
+    content: Schema = {"application/json": {"schema": _ref(shape)}}
     return {
         str(status): {"description": " ".join(lines), "content": content} for status, lines in about.items()
     }

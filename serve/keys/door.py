@@ -15,6 +15,7 @@ from serve.keys.config import KeysConfig, LimitsConfig
 from serve.keys.keyring import Keyring
 from serve.keys.limiter import Limiter, Visit
 from serve.keys.rights import ANONYMOUS, Key
+from serve.surfaces import messages_error
 
 # Two for probes, and a page that holds no data: what it shows it asks for, with the key of its reader.
 UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews"})
@@ -38,7 +39,7 @@ class Door:
         self._limiter = Limiter(routers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or answer 401, 403, 429 or 503 in OpenAI's shape."""
+        """Pass on, or answer 401, 403, 429 or 503 in the shape of the path's API."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] != "http" or _path(scope) in UNGUARDED:
@@ -131,5 +132,7 @@ def is_loopback(host: str) -> bool:
 
 async def _refuse(error: HttpError, scope: Scope, receive: Receive, send: Send) -> None:
     wait = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-    response = JSONResponse(error.body(), status_code=error.status, headers=error.headers | wait)
+    response = JSONResponse(
+        messages_error.on(_path(scope), error), status_code=error.status, headers=error.headers | wait
+    )
     await response(scope, receive, send)

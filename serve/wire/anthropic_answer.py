@@ -21,6 +21,7 @@ from serve.wire.openai_answer import (
     FinishReason,
     FunctionDelta,
     PromptDetails,
+    StoppedBy,
     ToolCallDelta,
     Usage,
 )
@@ -59,6 +60,7 @@ class Message(Wire):
     model: str
     content: list[Block]
     stop_reason: str | None = None
+    stop_sequence: StoppedBy = None
     usage: Spent | None = None
 
 
@@ -72,6 +74,7 @@ class Growth(Wire):
     text: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
+    stop_sequence: StoppedBy = None
 
 
 class Trouble(Wire):
@@ -109,6 +112,7 @@ def completion(answer: Message) -> ChatCompletion:
     choice = Choice(
         message=AnswerMessage(content=text or None, tool_calls=calls or None),
         finish_reason=FINISH.get(answer.stop_reason, "stop"),
+        stop_reason=answer.stop_sequence,
     )
     return ChatCompletion(
         id=answer.id,
@@ -172,7 +176,7 @@ class StreamTranslator:
                 yield from self._grown(event.index, event.delta)
             case "message_delta" if event.delta is not None and event.delta.stop_reason is not None:
                 reason = FINISH.get(event.delta.stop_reason, "stop")
-                yield self._chunk(Delta(), reason)
+                yield self._chunk(Delta(), reason, event.delta.stop_sequence)
                 yield self._last((event.usage or Spent()).output_tokens)
             case "message_stop":
                 self.finished = True
@@ -200,8 +204,10 @@ class StreamTranslator:
                 Delta(tool_calls=[ToolCallDelta(index=self._tool_of_block[index], function=function)])
             )
 
-    def _chunk(self, delta: Delta, finish: FinishReason | None = None) -> ChatChunk:
-        return self._of([ChunkChoice(delta=delta, finish_reason=finish)])
+    def _chunk(
+        self, delta: Delta, finish: FinishReason | None = None, stopped_by: str | None = None
+    ) -> ChatChunk:
+        return self._of([ChunkChoice(delta=delta, finish_reason=finish, stop_reason=stopped_by)])
 
     def _of(self, choices: list[ChunkChoice]) -> ChatChunk:
         return ChatChunk(id=self._id, created=self._created, model=self._model, choices=choices)

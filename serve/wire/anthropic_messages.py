@@ -69,7 +69,7 @@ def _turn(message: Message) -> tuple[str, list[Block]]:
     text = _text_of(message)
     blocks: list[Block] = [{"type": "text", "text": text}] if text else []
     blocks += [
-        {"type": "tool_use", "id": c.id, "name": c.function.name, "input": _arguments(c.function.arguments)}
+        {"type": "tool_use", "id": c.id, "name": c.function.name, "input": arguments(c.function.arguments)}
         for c in message.tool_calls or ()
     ]
     return "assistant", blocks
@@ -95,7 +95,7 @@ def _image(part: ImagePart) -> Block:
     return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def arguments(text: str) -> dict[str, Any]:
     """Arguments of an earlier call as the object that the dialect wants, even where a model botched them."""
     try:
         # Not json.loads: it would take lone surrogates and any depth, which cannot be sent on. Nor can infinity.

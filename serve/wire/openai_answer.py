@@ -5,7 +5,7 @@ A lane's answer is untrusted input: only the fields listed here go on to the cli
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError, WrapValidator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from serve.errors import LaneProtocolError, LaneUnavailable
@@ -67,6 +67,15 @@ NOT_FOR_CLIENTS = {"usage_doubtful"}
 M = TypeVar("M", bound=Metered)
 
 
+def _text_only(value: object) -> str | None:
+    """vLLM also puts the number of a token here."""
+    return value if isinstance(value, str) else None
+
+
+StoppedBy = Annotated[str | None, BeforeValidator(_text_only)]
+"""The stop sequence that ended an answer, where the lane tells: vLLM and Anthropic do, OpenAI does not."""
+
+
 class AnswerMessage(Wire):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
@@ -80,6 +89,7 @@ class Choice(Wire):
     message: AnswerMessage
     logprobs: dict[str, JsonValue] | None = None
     finish_reason: FinishReason | None = "stop"
+    stop_reason: StoppedBy = None
 
 
 class ChatCompletion(Metered):
@@ -120,6 +130,7 @@ class ChunkChoice(Wire):
     delta: Delta
     logprobs: dict[str, JsonValue] | None = None
     finish_reason: FinishReason | None = None
+    stop_reason: StoppedBy = None
 
 
 class ChatChunk(Metered):
@@ -215,7 +226,10 @@ def _body(choice: Choice) -> ChunkChoice:
 
 
 def _end(choice: Choice) -> ChunkChoice:
-    return ChunkChoice(index=choice.index, delta=Delta(), finish_reason=choice.finish_reason or "stop")
+    reason = choice.finish_reason or "stop"
+    return ChunkChoice(
+        index=choice.index, delta=Delta(), finish_reason=reason, stop_reason=choice.stop_reason
+    )
 
 
 __all__ = [

@@ -250,7 +250,7 @@ def parse(body: bytes, bounds: Bounds | None = None) -> ChatRequest:
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid(body, error) from None
+        raise invalid(body, error) from None
     check_count("messages", len(request.messages), bounds.messages, "messages")
     check_count("parts", sum(_parts(m) for m in request.messages), bounds.parts, "messages")
     _check_together(request)
@@ -275,7 +275,8 @@ def _check_together(request: ChatRequest) -> None:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
 
 
-def _invalid(body: bytes, error: ValidationError) -> InvalidRequest:
+def invalid(body: bytes, error: ValidationError) -> InvalidRequest:
+    """The client's words for what a model of requests refused in `body`: the field, never its content."""
     # Where a union has several members, the deepest error is the one about what the client meant.
     first = max(error.errors(include_url=False, include_input=False), key=_depth)
     if first["type"] == "json_invalid":
@@ -301,11 +302,22 @@ def field_of(body: bytes, item: ErrorDetails) -> str:
     path = ""
     for i, part in enumerate(item["loc"]):
         missing = item["type"] == "missing" and i == len(item["loc"]) - 1
+        if _names_member(here, item["loc"][i : i + 2]):
+            continue
         if isinstance(part, int) and isinstance(here, list) and part < len(here):
             path, here = f"{path}[{part}]", here[part]
         elif isinstance(here, dict) and (part in here or missing):
             path, here = f"{path}.{part}" if path else str(part), here.get(part)
     return path
+
+
+def _names_member(here: Any, loc: tuple[int | str, ...]) -> bool:
+    """Whether a step of a location is the `type` of `here` and not its field of the same name."""
+    if len(loc) < 2 or not isinstance(here, dict) or here.get("type") != loc[0] or loc[0] not in here:
+        return False
+    part, after = loc
+    inner = here[part]
+    return after == part or (after in here and not (isinstance(inner, dict) and after in inner))
 
 
 def bounded_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
