@@ -30,6 +30,7 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
+from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -164,6 +165,7 @@ class _Edge:
             "reload_refused": self._router.reload_refused,
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
+            "outcomes": self._router.tracking.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -271,7 +273,7 @@ class RouterIngress:
         lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
-        self._router = Router(config, judges, lanes, self._load, open_audit(config))
+        self._router = Router(config, judges, lanes, self._load, open_audit(config), open_tracking(config))
         self._router.ledger.start()
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()
