@@ -30,6 +30,7 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
+from serve.outcomes.routes import OutcomeRoutes
 from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
@@ -74,7 +75,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
-    for method, path, handler in reviews.routes():
+    outcomes = OutcomeRoutes(router.tracking, lambda: router.config)
+    for method, path, handler in (*reviews.routes(), *outcomes.routes()):
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
@@ -221,8 +223,8 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
-            "/openapi.json"
+            "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /v1/feedback, /v1/stats, "
+            "/healthz, /readyz, /openapi.json"
         )
     )
 

@@ -81,7 +81,7 @@ class Router:
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
-        self.ledger = Desk(config.state.resolve())
+        self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
 
     @property
     def config(self) -> Config:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve import state
 from serve.outcomes.row import Entry, Repeated, Tracked
+from serve.outcomes.said import Said, Taken
 from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS, TABLES
 
 DAY_MS = 86_400_000
@@ -25,6 +26,11 @@ class Store:
         except BaseException:
             self._engine.dispose()
             raise
+
+    @property
+    def engine(self) -> Engine:
+        """For who only reads."""
+        return self._engine
 
     def close(self) -> None:
         """Close every connection."""
@@ -48,6 +54,24 @@ class Store:
             if repeated:
                 mine = DECISIONS.c.decision_id.in_(repeated)
                 connection.execute(update(DECISIONS).where(mine).values(retried=True))
+
+    def say(self, said: Said) -> Taken:
+        """Keep what is said of one decision: the last word counts, but none replaces a reviewer's but a reviewer's."""
+        wanted = select(DECISIONS.c.key).where(DECISIONS.c.decision_id == said.decision_id)
+        before = select(FEEDBACK.c.reviewer).where(FEEDBACK.c.decision_id == said.decision_id)
+        with self._engine.begin() as connection:
+            owner = connection.execute(wanted.with_for_update()).scalar_one_or_none()
+            if owner is None or not (said.reviewer or owner == said.key):
+                return Taken.UNKNOWN
+            by_reviewer = connection.execute(before).scalar_one_or_none()
+            if by_reviewer and not said.reviewer:
+                return Taken.SETTLED
+            values = asdict(said)
+            put = self._insert(FEEDBACK).on_conflict_do_update(
+                index_elements=[FEEDBACK.c.decision_id], set_=values
+            )
+            connection.execute(put, values)
+        return Taken.NEW if by_reviewer is None else Taken.REPLACED
 
     def prune(self, now: int, days: int) -> None:
         """Forget everything of decisions older than `days`. `now`: Unix milliseconds."""
