@@ -98,6 +98,36 @@ def budgets(
     show(_load(config), as_json)
 
 
+FormatOption = Annotated[str, typer.Option("--format", help="table, markdown, html or json.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Write it to this file.")]
+
+
+@app.command()
+def report(
+    config: ConfigOption = DEFAULT,
+    since: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d, 4w.")] = "7d",
+    form: FormatOption = "table",
+    file: OutOption = None,
+) -> None:
+    """Show where requests went, what they cost and saved, what a success costs, and what deserves a look."""
+    from serve.outcomes.cli import show_report  # SQLAlchemy is slow to import
+
+    show_report(_load(config), since, form, file)
+
+
+@app.command()
+def analyze(
+    log: Annotated[Path, typer.Argument(help="Requests or a usage export, one JSON object a line.")],
+    config: ConfigOption = DEFAULT,
+    form: FormatOption = "table",
+    file: OutOption = None,
+) -> None:
+    """Say what an existing log of requests would have cost here, without sending anything anywhere."""
+    from serve.outcomes.cli import show_analysis
+
+    show_analysis(_load(config), log, form, file)
+
+
 @app.command()
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],

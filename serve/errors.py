@@ -325,6 +325,42 @@ class ReviewsFull(ReviewsUnavailable):
         self.retry_after_s = 60
 
 
+class UnknownDecision(ClientError):
+    """No such decision, or not one of this key: the same words for both."""
+
+    status = 404
+    code = "decision_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such decision, or it is not this key's; an answer has its id in x-pointsman-decision-id",
+            param="decision_id",
+        )
+
+
+class FeedbackSettled(ClientError):
+    """A reviewer has said what the answer was: only a reviewer may say something else."""
+
+    status = 409
+    code = "feedback_settled"
+
+    def __init__(self) -> None:
+        super().__init__("A reviewer has judged this answer already: only a reviewer may change that")
+        self.headers = {"x-should-retry": "false"}
+
+
+class OutcomesUnavailable(HttpError):
+    """What became of decisions cannot be written or read now; answers go on."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "outcomes_unavailable"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Outcomes cannot be written or read just now: {why}")
+        self.retry_after_s = 5
+
+
 class NoLaneAvailable(HttpError):
     """Every permitted lane is off, down or full; trying again later may help."""
 

@@ -31,6 +31,8 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
+from serve.outcomes.routes import OutcomeRoutes
+from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -88,7 +90,12 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
-    for method, path, handler in [*reviews.routes(), *ResponseRoutes(responses).routes()]:
+    outcomes = OutcomeRoutes(router.tracking, lambda: router.config)
+    for method, path, handler in (
+        *reviews.routes(),
+        *ResponseRoutes(responses).routes(),
+        *outcomes.routes(),
+    ):
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
@@ -200,6 +207,7 @@ class _Edge:
             "reload_refused": self._router.reload_refused,
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
+            "outcomes": self._router.tracking.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -258,7 +266,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(
             "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
-            "/v1/route, /v1/reviews, /healthz, /readyz, /openapi.json"
+            "/v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /openapi.json"
         ),
         surface,
     )
@@ -310,7 +318,7 @@ class RouterIngress:
         lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
-        self._router = Router(config, judges, lanes, self._load, open_audit(config))
+        self._router = Router(config, judges, lanes, self._load, open_audit(config), open_tracking(config))
         self._router.ledger.start()
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()

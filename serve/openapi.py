@@ -15,6 +15,7 @@ from serve.errors import (
     BodyTooLarge,
     DeadlineExceeded,
     EgressDenied,
+    FeedbackSettled,
     HeadersTooLarge,
     HttpError,
     InvalidRequest,
@@ -22,6 +23,7 @@ from serve.errors import (
     KeysUnavailable,
     LanesFailed,
     NoLaneAvailable,
+    OutcomesUnavailable,
     RateLimited,
     ReviewDecided,
     ReviewGone,
@@ -31,10 +33,13 @@ from serve.errors import (
     ReviewUndecided,
     TooManyReviews,
     Unauthorized,
+    UnknownDecision,
     UnknownModel,
     UnknownReview,
     UnsupportedMedia,
 )
+from serve.outcomes import span
+from serve.outcomes.said import FeedbackBody, FeedbackTaken
 from serve.reviews.review import STATUSES
 from serve.reviews.routes import MOST_LISTED
 from serve.reviews.wire import ApprovalBody, RejectionBody, ReviewList, ReviewShown
@@ -72,6 +77,8 @@ ANSWERS = (
 LISTS = (InvalidRequest, *GUARDED, ReviewsUnavailable)
 LOOKS = (*LISTS, UnknownReview, ReviewUndecided, ReviewRejected, ReviewGone)
 SETTLES = (*LISTS, UnknownReview, ReviewDecided, ReviewGone, BodyTimeout, BodyTooLarge, UnsupportedMedia)
+COUNTS = (InvalidRequest, *GUARDED, OutcomesUnavailable)
+SAYS = (*COUNTS, UnknownDecision, FeedbackSettled, BodyTimeout, BodyTooLarge, UnsupportedMedia)
 
 
 class ErrorDetail(BaseModel):
@@ -138,6 +145,14 @@ class AuditHealth(BaseModel):
     lost: int = Field(description="records that were not written because too many waited")
 
 
+class OutcomesHealth(BaseModel):
+    """Whether decisions are tracked; while they cannot be, answers go on."""
+
+    state: Literal["up", "idle", "down", "off"]
+    note: str | None
+    lost: int = Field(description="decisions that were not kept because too many waited")
+
+
 class Readiness(BaseModel):
     """Whether any lane can answer."""
 
@@ -147,6 +162,7 @@ class Readiness(BaseModel):
     keys: Literal["open", "required"]
     reload_refused: str | None = Field(description="why the last change of the configuration was refused")
     audit: AuditHealth
+    outcomes: OutcomesHealth
 
 
 class RouteReason(BaseModel):
@@ -196,6 +212,8 @@ MODELS = (
     MessagesErrorBody,
     CountRequest,
     messages.TokenCount,
+    FeedbackBody,
+    FeedbackTaken,
 )
 
 
@@ -219,6 +237,7 @@ def document() -> Schema:
                 "get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"), GUARDED)
             },
             **_reviews(),
+            **_outcomes(),
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -275,6 +294,24 @@ def _reviews() -> Schema:
         "/v1/reviews/{id}/approve": {"post": settle("approve", ApprovalBody)},
         "/v1/reviews/{id}/reject": {"post": settle("reject", RejectionBody)},
     }
+
+
+def _outcomes() -> Schema:
+    """What callers say of answers, and what all of it comes to."""
+    body: Schema = {"required": True, "content": {"application/json": {"schema": _ref(FeedbackBody)}}}
+    say: Schema = {
+        "operationId": "feedback",
+        "summary": "Say whether an answer was good",
+        "requestBody": body,
+        "responses": _ok(FeedbackTaken, "It counts") | _errors(SAYS),
+    }
+    found: Schema = {
+        "description": "The report as JSON; docs/economics.md describes its fields",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    since = _query("since", {"type": "string", "pattern": "^[1-9][0-9]{0,4}[mhdw]$", "default": span.DEFAULT})
+    stats = _get("stats", "Costs, savings and cost per successful task", {"200": found}, COUNTS)
+    return {"/v1/feedback": {"post": say}, "/v1/stats": {"get": stats | {"parameters": [since]}}}
 
 
 def _enum(*values: JsonValue) -> Schema:

@@ -27,6 +27,7 @@ from serve.ledger.bill import Bill
 from serve.ledger.desk import Desk
 from serve.ledger.purse import Purse
 from serve.ledger.terms import Terms
+from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
@@ -72,13 +73,15 @@ class Router:
         lanes: Mapping[str, LanePort],
         load: LaneLoad,
         audit: Audit | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self.load = load
         self.audit = audit or NoAudit()
+        self.tracking = tracking or NoTracking()
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
-        self.ledger = Desk(config.state.resolve())
+        self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
 
     @property
     def config(self) -> Config:
@@ -134,7 +137,7 @@ class Router:
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
-        entry = Entry(self.audit, decided)
+        entry = Entry(self.audit, decided, self.tracking.ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
             return entry.follow(await self._run(decided, entry.trail))

@@ -18,7 +18,7 @@ from serve.config import ON_PREMISES, Config
 from serve.errors import AuditUnavailable, HttpError, LaneInterrupted
 from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity, Signals
-from serve.trail import Trail
+from serve.trail import Ended, Trail
 from serve.wire.openai_answer import ChatChunk
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ _NOTHING_SENT = frozenset({"egress_denied", "off"})
 class Entry:
     """What the log gets of one request."""
 
-    def __init__(self, audit: Audit, decided: "Decided") -> None:
+    def __init__(
+        self, audit: Audit, decided: "Decided", ended: Callable[[Ended], None] = lambda _: None
+    ) -> None:
         self.trail = Trail()
-        self._audit, self._decided = audit, decided
+        self._audit, self._decided, self._ended = audit, decided, ended
+        self._answered_at: float | None = None
         self._decision = decided.decision
         self._closed = False
 
@@ -75,6 +78,7 @@ class Entry:
         """The answer; its outcome is written now, or when its stream has ended, broke off, or lost its client."""
         if self._is_narrowed:
             answer = replace(answer, reason=NARROWED)
+        self._answered_at = time.monotonic()
         tried = tuple((a.lane, a.outcome, a.seconds) for a in answer.attempts)
         if answer.chunks is None:
             self._end("ok", tried, answer.lane)
@@ -116,6 +120,11 @@ class Entry:
             review=code(held.code) if (held := self._decision.review) else None,
         )
         self._audit.submit(Draft.of(outcome, self._decided.decision_id))
+        self._ended(
+            Ended(
+                self._decided, self._decision, status, tried, lane, trail, self._answered_at, time.monotonic()
+            )
+        )
 
 
 def refusal(

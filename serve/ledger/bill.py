@@ -29,6 +29,7 @@ class Bill:
     decision_id: str
     cap: int | None = None
     cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
+    billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
 
     async def begin(self, lane: str) -> "Charge":
@@ -69,6 +70,7 @@ class Bill:
         if tokens is not None:
             cost = charge.tariff.cost(tokens.input, tokens.cached, tokens.output)
         self.cost += cost
+        self.billed += cost if charge.tariff.billed else 0
         spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)
         if charge.tariff.billed:
             self._committed += cost - charge.reserved

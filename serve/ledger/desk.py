@@ -43,6 +43,8 @@ PATIENCE_S = 5.0
 """How long a reservation is waited for; past it the lane is not asked."""
 SWEEP_S = 5.0
 PRUNE_S = 3600.0
+LEAP_S = 3600.0
+"""A clock that moved so much more or less than time did is not trusted with deleting attempts."""
 MOST_WAITING = 20_000
 MOST_REMEMBERED = 20_000
 
@@ -82,11 +84,15 @@ class _Batch:
 
 
 class Desk:
-    """Takes entries. Its thread starts with the first one, or with `start`."""
+    """Takes entries. Its thread starts with the first one, or with `start`.
 
-    def __init__(self, url: str | None, clock: Clock = time.time) -> None:
+    keep_days  how long attempts are kept; None: for ever
+    """
+
+    def __init__(self, url: str | None, clock: Clock = time.time, keep_days: int | None = None) -> None:
         self.clock = clock
-        self._url = url
+        self._url, self._keep_days = url, keep_days
+        self._began = clock() - time.monotonic()
         self._store: Store | None = None
         self._inbox: queue.SimpleQueue[_Asked | Settle | Record | Look | None] = queue.SimpleQueue()
         self._owed: deque[Settle | Record] = deque()
@@ -245,7 +251,8 @@ class Desk:
                 self._sweep_at = time.monotonic() + SWEEP_S
             if time.monotonic() >= self._prune_at:
                 self._prune_at = time.monotonic() + PRUNE_S
-                self._store.prune(now)
+                leapt = abs(self.clock() - time.monotonic() - self._began) > LEAP_S
+                self._store.prune(now, None if leapt else self._keep_days)
         except Exception as error:  # whatever it is: money that cannot be written down is not spent
             return self._went_down(error)
         if self._fault:

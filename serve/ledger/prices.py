@@ -66,6 +66,12 @@ def _tariff(lane: Lane, config: Config) -> Tariff:
     )
 
 
+def tariff_at(price: Price, version: str) -> Tariff:
+    """The tariff of a model that no lane has: good for what it would have cost, and for nothing else."""
+    cached = price.input if price.cached_input is None else price.cached_input
+    return Tariff(micro(price.input), micro(price.output), micro(cached), True, version, 0, 0)
+
+
 def price_of(lane: Lane, config: Config) -> Price | None:
     """What the lane says itself, or the prices say of it, or all that is not listed costs off premises."""
     prices = config.prices

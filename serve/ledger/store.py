@@ -19,7 +19,8 @@ from serve.ledger.tables import ATTEMPTS, BALANCES, RESERVATIONS, TABLES
 
 OPEN, EXPIRED = 0, 1
 EXPIRED_OUTCOME = "expired"
-KEEP_EXPIRED_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+KEEP_EXPIRED_MS = 7 * DAY_MS
 AT_ONCE = 500
 
 Known = dict[str, Row[Any]]
@@ -112,11 +113,14 @@ class Store:
                 self._insert(ATTEMPTS).on_conflict_do_nothing(), [asdict(s) for s in sheet.spent]
             )
 
-    def prune(self, now: int) -> None:
-        """Forget reservations that expired a week ago: nobody settles them any more. Raises SQLAlchemyError."""
+    def prune(self, now: int, keep_days: int | None = None) -> None:
+        """Forget reservations that expired a week ago, which nobody settles any more, and attempts that are older
+        than `keep_days` (None: none). Balances stay. Raises SQLAlchemyError."""
         old = (RESERVATIONS.c.state == EXPIRED) & (RESERVATIONS.c.expires_at < now - KEEP_EXPIRED_MS)
         with self._engine.begin() as connection:
             connection.execute(delete(RESERVATIONS).where(old))
+            if keep_days is not None:
+                connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < now - keep_days * DAY_MS))
 
 
 class _Sheet:

@@ -1,0 +1,1 @@
+"""What somebody else's log of requests would have cost here."""

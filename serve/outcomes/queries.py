@@ -1,0 +1,189 @@
+"""What the database counts for a report: grouped sums, percentiles and lists of what failed. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Row,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from serve.config import ON_PREMISES
+from serve.outcomes.cpst import Cpst, Sums, cpst
+from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS
+
+NO_FAULT = ("ok", "repaired", "asked", "cancelled")
+LEFT = "left"
+DAY_MS = 86_400_000
+MOST_LISTED = 50
+
+_d, _f = DECISIONS.c, FEEDBACK.c
+JOINED = DECISIONS.outerjoin(FEEDBACK, _d.decision_id == _f.decision_id)
+LOCAL = and_(_d.error.is_(None), _d.location.in_(sorted(ON_PREMISES)))
+CLOUD = and_(_d.error.is_(None), _d.location.not_in(sorted(ON_PREMISES)))
+PASSED_ON = or_(_d.fallbacks > 0, _d.escalations > 0)
+INVALID = or_(_d.verdict == "invalid", _d.escalations > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One value of one dimension. Money in US dollars; rates are shares of `decisions`, 0 to 1.
+
+    `local` and `cloud` were answered; `unknown` lost their client and were judged by nobody.
+    """
+
+    name: str
+    decisions: int
+    local: int
+    cloud: int
+    successes: int
+    failures: int
+    unknown: int
+    judged: int
+    complaints: int
+    cost_usd: float
+    billed_usd: float
+    baseline_usd: float
+    correction_usd: float
+    fallback_rate: float
+    validation_failure_rate: float
+    cpst: Cpst
+
+
+def success() -> ColumnElement[Any]:
+    """1 where it succeeded, else 0: by what was said, else by what happened."""
+    failed = or_(_d.error.is_not(None), _d.retried, _d.verdict == "invalid")
+    return case((_f.success.is_(True), 1), (_f.success.is_(False), 0), (failed, 0), else_=1)
+
+
+def groups(
+    connection: Connection, since: int, dimension: ColumnElement[Any] | None, correction: float
+) -> list[Group]:
+    """By the values of `dimension`, the most frequent first. `correction`: micro-dollars of a person's minute."""
+    name = literal("total") if dimension is None else dimension
+    minutes = func.coalesce(_f.correction_minutes, 0.0)
+    x = cast(_d.cost, Float) + minutes * correction
+    s = cast(success(), Float)
+    unknown = and_(_f.success.is_(None), _d.error == LEFT)
+    wanted = select(
+        name.label("name"),
+        func.count().label("count_"),
+        _count(LOCAL).label("local"),
+        _count(CLOUD).label("cloud"),
+        func.sum(success()).label("s"),
+        _count(unknown).label("unknown"),
+        func.count(_f.decision_id).label("judged"),
+        _count(_f.success.is_(False)).label("complaints"),
+        func.sum(_d.cost).label("cost"),
+        func.sum(_d.billed).label("billed"),
+        func.sum(_d.baseline).label("baseline"),
+        func.sum(minutes).label("minutes"),
+        _count(PASSED_ON).label("passed_on"),
+        _count(INVALID).label("invalid"),
+        func.sum(x).label("x"),
+        func.sum(x * x).label("xx"),
+        func.sum(x * s).label("xs"),
+    )
+    wanted = wanted.select_from(JOINED).where(_d.at >= since).order_by(func.count().desc(), "name")
+    if dimension is not None:
+        wanted = wanted.group_by(dimension).limit(MOST_LISTED)
+    return [_group(row, correction) for row in connection.execute(wanted) if row.count_]
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _group(row: Row[Any], correction: float) -> Group:
+    count, s = int(row.count_), int(row.s)
+    sums = Sums(count, s, float(row.x), float(row.xx), float(row.xs))
+    return Group(
+        name="none" if row.name is None else str(row.name),
+        decisions=count,
+        local=int(row.local),
+        cloud=int(row.cloud),
+        successes=s,
+        failures=count - s - int(row.unknown),
+        unknown=int(row.unknown),
+        judged=int(row.judged),
+        complaints=int(row.complaints),
+        cost_usd=int(row.cost) / 1e6,
+        billed_usd=int(row.billed) / 1e6,
+        baseline_usd=int(row.baseline) / 1e6,
+        correction_usd=float(row.minutes) * correction / 1e6,
+        fallback_rate=int(row.passed_on) / count,
+        validation_failure_rate=int(row.invalid) / count,
+        cpst=cpst(sums),
+    )
+
+
+def percentile(
+    connection: Connection, since: int, column: ColumnElement[Any], where: ColumnElement[bool], share: float
+) -> float | None:
+    """The value below which `share` of the rows are."""
+    mine = and_(_d.at >= since, where, column.is_not(None))
+    count = connection.execute(select(func.count()).select_from(DECISIONS).where(mine)).scalar_one()
+    if not count:
+        return None
+    place = min(count - 1, int(count * share))
+    wanted = select(column).where(mine).order_by(column).offset(place).limit(1)
+    return float(connection.execute(wanted).scalar_one())
+
+
+def attempts(connection: Connection, since: int) -> list[tuple[str, str, str, int]]:
+    """(task, lane, how it ended, how often) of attempts that gave no answer, the most frequent first."""
+    count = func.count()
+    joined = STEPS.join(DECISIONS, STEPS.c.decision_id == _d.decision_id)
+    wanted = (
+        select(_d.task, STEPS.c.lane, STEPS.c.outcome, count)
+        .select_from(joined)
+        .where(STEPS.c.at >= since, STEPS.c.outcome.not_in(NO_FAULT))
+        .group_by(_d.task, STEPS.c.lane, STEPS.c.outcome)
+        .order_by(count.desc(), _d.task, STEPS.c.lane)
+        .limit(MOST_LISTED)
+    )
+    return [(str(a), str(b), str(c), int(n)) for a, b, c, n in connection.execute(wanted)]
+
+
+def labels(connection: Connection, since: int) -> list[tuple[str, int]]:
+    """(label, how often) of feedback on these decisions."""
+    wanted = (
+        select(_f.label, func.count())
+        .select_from(JOINED)
+        .where(_d.at >= since, _f.label.is_not(None))
+        .group_by(_f.label)
+        .order_by(_f.label)
+    )
+    return [(str(label), int(count)) for label, count in connection.execute(wanted)]
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One half of the time that is looked at, for what changes between them."""
+
+    decisions: int
+    invalid: int
+    tasks: dict[str, int]
+
+
+def half(connection: Connection, start: int, end: int) -> Half:
+    """What happened from `start` to before `end`, in Unix milliseconds."""
+    wanted = (
+        select(_d.task, func.count().label("many"), _count(INVALID).label("bad"))
+        .where(_d.at >= start, _d.at < end)
+        .group_by(_d.task)
+        .order_by(_d.task)
+    )
+    rows: Sequence[Row[Any]] = connection.execute(wanted).all()
+    tasks = {str(row.task): int(row.many) for row in rows}
+    return Half(sum(tasks.values()), sum(int(row.bad) for row in rows), tasks)

@@ -1,0 +1,83 @@
+"""The tables of outcomes in a database. Every method blocks, and raises SQLAlchemyError."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serve import state
+from serve.outcomes.row import Entry, Repeated, Tracked
+from serve.outcomes.said import Said, Taken
+from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS, TABLES
+
+DAY_MS = 86_400_000
+
+
+class Store:
+    """One database. Opening it makes the tables. Raises ConfigError, OSError, SQLAlchemyError."""
+
+    def __init__(self, url: str | None) -> None:
+        # What a power failure undoes is the last moments of a statistic.
+        self._engine = state.open_database(url, durable=False)
+        self._insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        try:
+            state.create(self._engine, TABLES)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def engine(self) -> Engine:
+        """For who only reads."""
+        return self._engine
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """All of them in one transaction. A decision that is there already stays as it is: none counts twice."""
+        rows = [asdict(entry.row) for entry in entries if isinstance(entry, Tracked)]
+        steps = [
+            asdict(step) | {"decision_id": entry.row.decision_id, "at": entry.row.at}
+            for entry in entries
+            if isinstance(entry, Tracked)
+            for step in entry.steps
+        ]
+        repeated = [entry.decision_id for entry in entries if isinstance(entry, Repeated)]
+        with self._engine.begin() as connection:
+            if rows:
+                connection.execute(self._insert(DECISIONS).on_conflict_do_nothing(), rows)
+            if steps:
+                connection.execute(self._insert(STEPS).on_conflict_do_nothing(), steps)
+            if repeated:
+                mine = DECISIONS.c.decision_id.in_(repeated)
+                connection.execute(update(DECISIONS).where(mine).values(retried=True))
+
+    def say(self, said: Said) -> Taken:
+        """Keep what is said of one decision: the last word counts, but none replaces a reviewer's but a reviewer's."""
+        wanted = select(DECISIONS.c.key).where(DECISIONS.c.decision_id == said.decision_id)
+        before = select(FEEDBACK.c.reviewer).where(FEEDBACK.c.decision_id == said.decision_id)
+        with self._engine.begin() as connection:
+            owner = connection.execute(wanted.with_for_update()).scalar_one_or_none()
+            if owner is None or not (said.reviewer or owner == said.key):
+                return Taken.UNKNOWN
+            by_reviewer = connection.execute(before).scalar_one_or_none()
+            if by_reviewer and not said.reviewer:
+                return Taken.SETTLED
+            values = asdict(said)
+            put = self._insert(FEEDBACK).on_conflict_do_update(
+                index_elements=[FEEDBACK.c.decision_id], set_=values
+            )
+            connection.execute(put, values)
+        return Taken.NEW if by_reviewer is None else Taken.REPLACED
+
+    def prune(self, now: int, days: int) -> None:
+        """Forget everything of decisions older than `days`. `now`: Unix milliseconds."""
+        limit = now - days * DAY_MS
+        old = select(DECISIONS.c.decision_id).where(DECISIONS.c.at < limit)
+        with self._engine.begin() as connection:
+            connection.execute(delete(FEEDBACK).where(FEEDBACK.c.decision_id.in_(old)))
+            connection.execute(delete(STEPS).where(STEPS.c.at < limit))
+            connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))
