@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-nightly chaos setup models lint lock clean python
+.PHONY: help run test test-nightly chaos k8s k8s-check setup models lint lock clean python
 
 run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFIG=configs/cpu.yaml
 	@$(VENV)/pointsman models fetch --config $(CONFIG)
@@ -33,6 +33,17 @@ chaos: python ## Break a real Pointsman under load, count what clients notice: m
 	@$(PYTHON) $(INSTALL) --profile cpu --dev
 	@$(VENV)/pointsman models fetch
 	@exec $(VENV)/python -m bench.chaos --out bench/results/chaos.json --plot bench/results/chaos.svg $(CHAOS)
+
+k8s: python ## Write what stands in k8s/ from the configurations: serve-config.yaml and rendered/
+	@$(PYTHON) $(INSTALL) --profile cpu
+	@set -e; kubectl=$$(k8s/kubectl.sh); for env in cpu gpu-single gpu-prod; do \
+		$(VENV)/pointsman render --env $$env --out k8s/overlays/$$env; \
+		$$kubectl kustomize k8s/overlays/$$env > k8s/rendered/$$env.yaml; done
+
+k8s-check: python ## Render every overlay with kubectl and check all of it against its schemas
+	@$(PYTHON) $(INSTALL) --profile cpu --dev
+	@set -e; POINTSMAN_KUBECTL=$$(k8s/kubectl.sh); export POINTSMAN_KUBECTL; \
+		exec $(VENV)/python -m pytest -q tests/unit/test_k8s*.py
 
 setup: python ## Only install: by CONFIG, or PROFILE=core|cpu|gpu; DEV=1 adds the test tools
 	@$(PYTHON) $(INSTALL) $(SETUP)

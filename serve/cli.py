@@ -21,13 +21,17 @@ from serve.audit.cli import app as audit_app
 from serve.config import Config, load
 from serve.errors import ConfigError, HttpError
 from serve.keys.cli import app as keys_app
+from serve.plan_cli import plan
 from serve.policy_cli import app as policy_app
+from serve.render_cli import render
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models_app, name="models", help="The weights Pointsman runs: fetch, verify, list.")
 app.add_typer(keys_app, name="keys", help="Who may call: create, list, revoke, rotate.")
 app.add_typer(audit_app, name="audit", help="What was decided: verify, prove, export, retain, erase.")
 app.add_typer(policy_app, name="policy", help="What the configuration allows: matrix.")
+app.command()(render)
+app.command()(plan)
 out, err = Console(), Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The Pointsman configuration.")]

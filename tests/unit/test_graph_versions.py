@@ -5,7 +5,7 @@ import pytest
 from serve import hot
 from serve.app import graph
 from serve.config import Config, load
-from tests.unit.test_k8s import ROOT, deployed
+from tests.support.manifests import ROOT, deployed
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import httpx2
 import jinja2
 import psutil
 import pytest
-import yaml
 
 from serve import haproxy
 from serve.up import environment, free_ports
@@ -125,12 +124,6 @@ def closes(sock: socket.socket, drip: bytes) -> bytes:
 def test_the_plain_proxy_needs_none() -> None:
     assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in environment(proxy="serve")
     assert environment(proxy="haproxy")["RAY_SERVE_HAPROXY_BINARY_PATH"] == haproxy.path()
-
-
-def test_on_a_cluster_it_is_the_one_of_the_image() -> None:
-    manifest = (ROOT / "k8s" / "rayservice.yaml").read_text()
-    assert yaml.safe_load(manifest)
-    assert f"/opt/pointsman/.venv/bin/{haproxy.NAME}" in manifest
 
 
 RAYLET = """

@@ -1,157 +1,94 @@
-"""What is deployed: k8s/rayservice.yaml and every file in configs/, against the schemas that will judge them."""
+"""What k8s/ applies, against the schemas that will judge it, and against what it was made from."""
 
 import copy
-import dataclasses
-import importlib.util
-import json
-import typing
-from collections.abc import Iterator
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
+import kubernetes_validate
 import pytest
 import yaml
-from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
+from typer.testing import CliRunner
 
-from serve import hot
+from serve import hot, render
 from serve.app import AppArgs, graph
-from serve.config import Config, load
+from serve.cli import app as cli
+from serve.config import load
+from tests.support.manifests import (
+    CRD,
+    OVERLAYS,
+    ROOT,
+    application,
+    deployed,
+    documents,
+    groups,
+    kubectl,
+    mistakes,
+    serve_config,
+    service,
+    unknown_keys,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-CRD = ROOT.parent / "shared" / "kuberay" / "ray.io_rayservices.yaml"
-CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
-PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "pointsman-provider-keys")
-UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
+UPGRADES = {"cpu": "NewCluster", "gpu-single": "None", "gpu-prod": "NewClusterWithIncrementalUpgrade"}
+KUBERNETES = "1.33"
 
-Document = dict[str, Any]
-
-
-@pytest.fixture
-def service() -> Document:
-    document: Document = yaml.safe_load((ROOT / "k8s" / "rayservice.yaml").read_text())
-    return copy.deepcopy(document)  # YAML aliases share objects: a change must stay in one place
-
-
-@pytest.fixture
-def app(service: Document) -> Document:
-    found: Document = serve_config(service)["applications"][0]
-    return found
-
-
-@pytest.fixture
-def config(app: Document) -> Config:
-    return load(ROOT / app["args"]["config"])
+every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+with_crd = pytest.mark.skipif(
+    not CRD.is_file(), reason=f"KubeRay's schema is not in {CRD.parent.name}/ beside the repository"
+)
 
 
-def serve_config(service: Document) -> Document:
-    document: Document = yaml.safe_load(service["spec"]["serveConfigV2"])
-    return document
+@with_crd
+@every_overlay
+def test_kuberay_accepts_the_manifest(overlay: str) -> None:
+    assert mistakes(service(overlay)) == []
 
 
-def groups(service: Document) -> dict[str, Document]:
-    cluster = service["spec"]["rayClusterConfig"]
-    return {"head": cluster["headGroupSpec"]} | {g["groupName"]: g for g in cluster["workerGroupSpecs"]}
+@every_overlay
+def test_the_upgrade_strategy_is_one_that_kuberay_knows(overlay: str) -> None:
+    assert (
+        service(overlay)["spec"]["upgradeStrategy"]["type"] == UPGRADES[overlay]
+    )  # a free string in the CRD
 
 
-def container(group: Document) -> Document:
-    (only,) = group["template"]["spec"]["containers"]
-    return typing.cast(Document, only)
+@every_overlay
+def test_kubernetes_accepts_everything_else(overlay: str) -> None:
+    others = [document for document in documents(overlay) if document["kind"] != "RayService"]
+    kinds = {document["kind"] for document in others}
+    assert {"Namespace", "NetworkPolicy", "PodDisruptionBudget", "Job", "PersistentVolumeClaim"} <= kinds
+    for document in others:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
-def resources(group: Document) -> set[str]:
-    # KubeRay pastes the value into a shell command: it is JSON inside one more pair of quotes.
-    return set(json.loads(json.loads(group["rayStartParams"].get("resources", '"{}"'))))
+def test_a_misspelt_key_of_kubernetes_is_reported() -> None:
+    policy = copy.deepcopy(next(d for d in documents("cpu") if d["kind"] == "NetworkPolicy"))
+    policy["spec"]["podSelectr"] = policy["spec"].pop("podSelector")
+    with pytest.raises(kubernetes_validate.ValidationError, match="podSelectr") as caught:
+        kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+    assert "spec" in caught.value.path
 
 
-# --- schemas ---------------------------------------------------------------------------------------------------
-
-
-def strict(schema: Any) -> Any:
-    """Kubernetes' structural schema as a JSON schema that knows no other keys than its own."""
-    if not isinstance(schema, dict):
-        return schema
-    schema = dict(schema)
-    if schema.pop("x-kubernetes-int-or-string", False):
-        schema.pop("anyOf", None)
-        schema["type"] = ["integer", "string"]
-    if schema.pop("nullable", False) and isinstance(schema.get("type"), str):
-        schema["type"] = [schema["type"], "null"]
-    if "properties" in schema:
-        named = schema["properties"] = {key: strict(value) for key, value in schema["properties"].items()}
-        # The API server fills in defaults before it validates.
-        schema["required"] = [k for k in schema.get("required", []) if "default" not in named.get(k, {})]
-        if not schema.get("x-kubernetes-preserve-unknown-fields"):
-            schema.setdefault("additionalProperties", False)
-    for key in ("items", "additionalProperties"):
-        schema[key] = strict(schema[key]) if key in schema else None
-    return {key: value for key, value in schema.items() if value is not None}
-
-
-@pytest.fixture(scope="module")
-def crd() -> jsonschema_rs.Draft202012Validator:
-    if not CRD.is_file():
-        pytest.skip(
-            f"KubeRay's CRD is not in {CRD.parent.name}/ beside the repository: the manifest is not checked"
-        )
-    versions = yaml.safe_load(CRD.read_text())["spec"]["versions"]
-    schema = strict(next(v for v in versions if v["name"] == "v1")["schema"]["openAPIV3Schema"])
-    schema["properties"]["metadata"] = {"type": "object"}
-    return jsonschema_rs.Draft202012Validator(schema)
-
-
-def mistakes(crd: jsonschema_rs.Draft202012Validator, service: Document) -> list[str]:
-    return [f"{where(error.instance_path)}: {error.message}" for error in crd.iter_errors(service)]
-
-
-def where(path: list[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def unknown_keys(model: type[BaseModel], data: Document, path: str = "") -> Iterator[str]:
-    """ServeDeploySchema accepts unknown keys at every level; this reports them."""
-    for key, value in data.items():
-        field = model.model_fields.get(key)
-        if field is None:
-            yield f"{path}{key}"
-            continue
-        inner = next(models_in(field.annotation), None)
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, dict) and inner is not None:
-                yield from unknown_keys(inner, part, f"{path}{key}.")
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from models_in(argument)
-
-
-def test_kuberay_accepts_the_manifest(crd: jsonschema_rs.Draft202012Validator, service: Document) -> None:
-    assert mistakes(crd, service) == []
-    assert service["spec"]["upgradeStrategy"]["type"] in UPGRADES  # a free string in the CRD
-
-
-def test_serve_accepts_the_application(service: Document) -> None:
-    document = serve_config(service)
+@every_overlay
+def test_serve_accepts_the_application(overlay: str) -> None:
+    document = serve_config(overlay)
     ServeDeploySchema.model_validate(document)
     assert list(unknown_keys(ServeDeploySchema, document)) == []
 
 
-def test_a_misspelt_key_is_reported_with_its_path(
-    crd: jsonschema_rs.Draft202012Validator, service: Document
-) -> None:
-    spec = groups(service)["egress"]["template"]["spec"]
+@with_crd
+def test_a_misspelt_key_is_reported_with_its_path() -> None:
+    document = copy.deepcopy(service("cpu"))
+    spec = document["spec"]["rayClusterConfig"]["workerGroupSpecs"][1]["template"]["spec"]
     spec["terminationGracePeriodSecond"] = spec.pop("terminationGracePeriodSeconds")
-    (found,) = mistakes(crd, service)
+    (found,) = mistakes(document)
     assert found.startswith("spec.rayClusterConfig.workerGroupSpecs[1].template.spec: ")
     assert "'terminationGracePeriodSecond' was unexpected" in found
 
 
-def test_a_misspelt_serve_key_is_reported_with_its_path(service: Document) -> None:
-    document = serve_config(service)
+def test_a_misspelt_serve_key_is_reported_with_its_path() -> None:
+    document = copy.deepcopy(serve_config("cpu"))
     document["applications"][0]["deployments"][0]["num_replica"] = 2
     document["http_options"]["prot"] = 8000
     assert list(unknown_keys(ServeDeploySchema, document)) == [
@@ -160,114 +97,95 @@ def test_a_misspelt_serve_key_is_reported_with_its_path(service: Document) -> No
     ]
 
 
-# --- the graph -------------------------------------------------------------------------------------------------
-
-
-def deployed(application: Any) -> dict[str, Any]:
-    """Every deployment of the graph by name."""
-    deployment = application._bound_deployment
-    found = {deployment.name: deployment}
-    for argument in (*deployment.init_args, *deployment.init_kwargs.values()):
-        parts = argument.values() if isinstance(argument, dict) else [argument]
-        for part in parts:
-            if hasattr(part, "_bound_deployment"):
-                found |= deployed(part)
-    return found
-
-
-def test_the_overrides_name_every_deployment_of_the_graph(app: Document, config: Config) -> None:
-    AppArgs.model_validate(app["args"])
+@every_overlay
+def test_the_overrides_name_every_deployment_of_the_graph(overlay: str) -> None:
+    app = application(overlay)
+    args = AppArgs.model_validate(app["args"])
     assert app["import_path"] == "serve.app:build"
     names = [entry["name"] for entry in app["deployments"]]
-    assert sorted(names) == sorted(deployed(graph(config)))
+    assert sorted(names) == sorted(deployed(graph(load(ROOT / args.config))))
 
 
-def test_what_may_change_while_it_runs_is_the_same_for_router_and_gate(app: Document, config: Config) -> None:
+@every_overlay
+def test_what_may_change_while_it_runs_is_the_same_for_router_and_gate(overlay: str) -> None:
+    app = application(overlay)
+    args = AppArgs.model_validate(app["args"])
+    config = load(ROOT / args.config).declared(args.keys_file)
     given = {entry["name"]: entry["user_config"] for entry in app["deployments"] if "user_config" in entry}
     assert given.keys() == {"Router", "CloudProxy"}
     assert given["Router"] == given["CloudProxy"]
     assert hot.applied(config, given["Router"]) == config
 
 
-def test_each_deployment_fits_into_one_group_and_no_other(service: Document, app: Document) -> None:
-    homes = {"Router": "core", "Scout": "core", "CloudProxy": "egress", "Engine-small": "engine"}
-    for entry in app["deployments"]:
-        (wanted,) = entry["ray_actor_options"]["resources"]
-        places = [name for name, group in groups(service).items() if wanted in resources(group)]
-        assert places == [homes[entry["name"]]]
-    assert groups(service)["head"]["rayStartParams"]["num-cpus"] == "0"
+# --- made from configurations ----------------------------------------------------------------------------------
 
 
-def test_only_egress_pods_know_provider_keys(service: Document) -> None:
-    holders = {n for n, g in groups(service).items() if any(key in json.dumps(g) for key in PROVIDER_KEYS)}
-    assert holders == {"egress"}
-    assert not any(key in service["spec"]["serveConfigV2"] for key in PROVIDER_KEYS)
+@every_overlay
+def test_what_is_committed_is_what_render_gives(overlay: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(cli, ["render", "--env", overlay, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    committed = (ROOT / "k8s" / "overlays" / overlay / render.FILE).read_text()
+    assert committed == (tmp_path / render.FILE).read_text(), "run `make k8s`"
+    patch = yaml.safe_load(committed)
+    # Kustomize writes the same text in its own style; what Serve reads is equal.
+    assert yaml.safe_load(patch["spec"]["serveConfigV2"]) == serve_config(overlay), "run `make k8s`"
 
 
-def test_only_egress_pods_may_leave_the_cluster(service: Document) -> None:
-    policy = service["spec"]["rayClusterConfig"]["networkPolicy"]
-    assert policy["mode"] in ("DenyAll", "DenyAllEgress")
-    ways_out = {entry["groupName"]: entry["egressRules"] for entry in policy["workerGroups"]}
-    ways_out |= {name: policy[name]["egressRules"] for name in ("head", "worker")}
-    outside = {name for name, rules in ways_out.items() if "ipBlock" in json.dumps(rules)}
-    assert outside == {"egress"}
+@every_overlay
+def test_what_is_committed_is_what_kustomize_gives(overlay: str) -> None:
+    if (command := kubectl()) is None:
+        pytest.skip(
+            "there is no kubectl here: the committed manifests are not compared with a fresh rendering"
+        )
+    folder = ROOT / "k8s" / "overlays" / overlay
+    fresh = subprocess.run([command, "kustomize", str(folder)], capture_output=True, text=True, timeout=300)
+    assert fresh.returncode == 0, fresh.stderr
+    assert list(yaml.load_all(fresh.stdout, Loader=yaml.CSafeLoader)) == documents(overlay), "run `make k8s`"
 
 
-def test_every_pod_runs_unprivileged_with_the_same_knobs(service: Document) -> None:
-    every = groups(service).values()
-    knobs = [container(group)["env"] for group in every]
-    assert all(env == knobs[0] for env in knobs)
-    for group in every:
-        assert group["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
-        assert container(group)["securityContext"]["allowPrivilegeEscalation"] is False
-        assert {"requests", "limits"} == container(group)["resources"].keys()
-        assert {"readinessProbe", "livenessProbe"} <= container(group).keys()
-        assert {"name": "RAY_SERVE_LOG_TO_STDERR", "value": "1"} in container(group)["env"]
+@every_overlay
+def test_every_file_of_k8s_is_yaml_that_its_overlay_names(overlay: str) -> None:
+    for folder in (ROOT / "k8s" / "base", ROOT / "k8s" / "overlays" / overlay):
+        named = (folder / "kustomization.yaml").read_text()
+        for file in folder.glob("*.yaml"):
+            assert list(yaml.safe_load_all(file.read_text()))
+            assert file.name == "kustomization.yaml" or file.name in named, file
 
 
-def test_nothing_ends_before_the_longest_stream(service: Document, app: Document, config: Config) -> None:
-    env = {item["name"]: item["value"] for item in container(groups(service)["core"])["env"]}
-    shutdowns = [e["graceful_shutdown_timeout_s"] for e in app["deployments"] if e["name"] != "Scout"]
-    drain = float(env["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
-    assert config.dispatch.deadline_s < min(shutdowns)
-    assert config.dispatch.deadline_s < drain
-    for group in groups(service).values():
-        assert max(*shutdowns, drain) < group["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert float(env["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > config.dispatch.deadline_s
-
-
-# --- configurations --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_configuration_loads(path: Path) -> None:
-    config = load(path)
-    assert bool(config.engines) == (config.profile != "core")
-    assert deployed(graph(config)).keys() >= {f"Engine-{name}" for name in config.engines}
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_engine_options_are_options_of_vllm(path: Path) -> None:
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed: the options of engines are not checked")
-    from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.entrypoints.launchers.cli_args import FrontendArgs
-
-    known = {field.name for kind in (AsyncEngineArgs, FrontendArgs) for field in dataclasses.fields(kind)}
-    for name, engine in load(path).engines.items():
-        assert engine.vllm.keys() <= known, name
+def test_another_configuration_is_named_by_its_place_in_the_image(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    shutil.copy(ROOT / "configs" / "cpu.yaml", own)
+    shutil.copy(ROOT / "configs" / "prices.yaml", tmp_path)
+    done = CliRunner().invoke(cli, ["render", "--env", "cpu", "--config", str(own)])
+    assert done.exit_code == 0
+    patch = yaml.safe_load(done.output)
+    (app,) = yaml.safe_load(patch["spec"]["serveConfigV2"])["applications"]
+    assert app["args"]["config"] == "configs/own.yaml"
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in CONFIGS if p.name.startswith("gpu-1")], ids=lambda path: path.name
+    ("arguments", "said"),
+    [
+        (["--env", "moon"], "--env must be one of cpu, gpu-single, gpu-prod"),
+        (["--env", "cpu", "--out", "/nowhere"], "--out: there is no folder /nowhere"),
+        (["--env", "cpu", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+    ],
 )
-def test_everything_fits_on_one_gpu_at_full_scale(path: Path) -> None:
-    config = load(path)
-    shares, memory = [], []
-    for engine in config.engines.values():
-        copies = engine.autoscaling.max_replicas if engine.autoscaling else 1
-        shares.append(engine.num_gpus * copies)
-        memory.append(typing.cast(float, engine.vllm["gpu_memory_utilization"]) * copies)
-    scout = config.scout.num_gpus * config.scout.most_replicas if config.scout else 0
-    assert 0 < sum(shares) + scout <= 1
-    assert sum(memory) + scout <= 1
+def test_render_says_what_is_wrong(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli, ["render", *arguments])
+    assert done.exit_code == 1
+    assert said in done.output
+
+
+@every_overlay
+def test_the_job_fetches_what_the_engines_load(overlay: str) -> None:
+    (job,) = [document for document in documents(overlay) if document["kind"] == "Job"]
+    config, *hub = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert config == application(overlay)["args"]["config"]
+    used = [engine.model for engine in load(ROOT / config).engines.values()]
+    assert hub == [name for name in used if "/" in name]
+    waiting = {
+        name for name, group in groups(overlay).items() if "initContainers" in group["template"]["spec"]
+    }
+    assert waiting == {n for n in groups(overlay) if n.startswith(("engine", "gpu-"))}

