@@ -25,6 +25,7 @@ from serve.errors import (
     NoLaneAvailable,
     OutcomesUnavailable,
     RateLimited,
+    ResponsesUnavailable,
     ReviewDecided,
     ReviewGone,
     ReviewRejected,
@@ -35,6 +36,7 @@ from serve.errors import (
     Unauthorized,
     UnknownDecision,
     UnknownModel,
+    UnknownResponse,
     UnknownReview,
     UnsupportedMedia,
 )
@@ -44,9 +46,13 @@ from serve.reviews.review import STATUSES
 from serve.reviews.routes import MOST_LISTED
 from serve.reviews.wire import ApprovalBody, RejectionBody, ReviewList, ReviewShown
 from serve.surfaces import messages
+from serve.surfaces.completions import CompletionRequest, TextCompletion
 from serve.surfaces.messages_answer import MessageAnswer
 from serve.surfaces.messages_error import MessagesErrorBody
 from serve.surfaces.messages_request import CountRequest, MessagesRequest
+from serve.surfaces.responses.routes import Deleted
+from serve.surfaces.responses.told import ResponseShown
+from serve.surfaces.responses.wire import ResponseRequest
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
 from serve.wire.openai_chat import ChatRequest
 
@@ -74,6 +80,8 @@ ANSWERS = (
     ReviewsUnavailable,
     ReviewsFull,
 )
+RESPONDS = (*ANSWERS, ResponsesUnavailable)
+KEPT = (InvalidRequest, *GUARDED, UnknownResponse, ResponsesUnavailable)
 LISTS = (InvalidRequest, *GUARDED, ReviewsUnavailable)
 LOOKS = (*LISTS, UnknownReview, ReviewUndecided, ReviewRejected, ReviewGone)
 SETTLES = (*LISTS, UnknownReview, ReviewDecided, ReviewGone, BodyTimeout, BodyTooLarge, UnsupportedMedia)
@@ -198,6 +206,11 @@ MODELS = (
     ChatRequest,
     ChatCompletion,
     ChatChunk,
+    ResponseRequest,
+    ResponseShown,
+    Deleted,
+    CompletionRequest,
+    TextCompletion,
     ErrorBody,
     ModelList,
     Health,
@@ -228,6 +241,7 @@ def document() -> Schema:
         "paths": {
             "/v1/chat/completions": {"post": _post("chat", "Answer a chat request", _chat(), ANSWERS)},
             **_messages(),
+            **_others(),
             "/v1/route": {
                 "post": _post(
                     "route", "Decide without answering", _ok(RouteAnswer, "The decision"), DECIDES_OR_FAILS
@@ -250,6 +264,40 @@ _ABOUT = (
     "forwarded: dropped, or refused where the schema says so. Callers show a key (`Authorization: Bearer` or "
     "`x-api-key`) unless `keys.mode` is open. Limits of size, depth and time are in docs/limits.md."
 )
+
+
+def _others() -> Schema:
+    """The other APIs of OpenAI's that answer on every lane, and the responses that are kept."""
+    event: Schema = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+    stream: Schema = {"text/event-stream": {"itemSchema": event}}
+    held = _ok(ReviewShown, "The answer waits for a reviewer; `Location` says where, also for a stream")[
+        "200"
+    ]
+
+    def answers(model: type[BaseModel]) -> Schema:
+        content: Schema = {"application/json": {"schema": _ref(model)}, **stream}
+        about = "The answer; a stream where `stream` is true"
+        return {"200": {"description": about, "content": content}, "202": held}
+
+    name: Schema = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+    }
+    look = _get("response", "A kept response", _ok(ResponseShown, "The response"), KEPT)
+    gone = _get("delete_response", "Delete a kept response", _ok(Deleted, "It is gone"), KEPT)
+    ask = _post(
+        "responses", "Answer a request for a response", answers(ResponseShown), RESPONDS, ResponseRequest
+    )
+    complete = _post(
+        "completions", "Answer a bare prompt", answers(TextCompletion), ANSWERS, CompletionRequest
+    )
+    return {
+        "/v1/responses": {"post": ask},
+        "/v1/responses/{id}": {"get": look | {"parameters": [name]}, "delete": gone | {"parameters": [name]}},
+        "/v1/completions": {"post": complete},
+    }
 
 
 def _reviews() -> Schema:

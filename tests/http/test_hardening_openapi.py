@@ -53,6 +53,7 @@ SHARES |= {
     "approve_review": 0.02,
     "reject_review": 0.02,
 }
+SHARES |= {"responses": 0.06, "response": 0.01, "delete_response": 0.01, "completions": 0.03}
 SECRET = {"model": "auto", "messages": [{"role": "user", "content": "My card is 4111 1111 1111 1111"}]}
 
 
@@ -81,6 +82,13 @@ def held(scene: Scene, count: int) -> list[str]:
     """Ids of so many answers that wait for a reviewer."""
     url = f"{scene.url}/v1/chat/completions"
     return [httpx2.post(url, json=SECRET, timeout=30, trust_env=False).json()["id"] for _ in range(count)]
+
+
+def kept(scene: Scene, count: int) -> list[str]:
+    """Ids of so many responses that were kept."""
+    ask = {"model": "auto", "input": "hello"}
+    url = f"{scene.url}/v1/responses"
+    return [httpx2.post(url, json=ask, timeout=30, trust_env=False).json()["id"] for _ in range(count)]
 
 
 def operations(scene: Scene) -> dict[str, Any]:
@@ -118,7 +126,9 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
     operation = operations(running)[name]
     seen: dict[int, int] = {}
     examples = int(cases(2000, 20_000) * SHARES[name])
-    waiting = held(running, examples) if "{id}" in operation.path else []
+    waiting = held(running, examples) if "/reviews/{id}" in operation.path else []
+    if "/responses/{id}" in operation.path:
+        waiting = kept(running, examples)
 
     @settings(
         max_examples=examples,
@@ -133,7 +143,7 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
         if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
             # A made-up name is no lane of this configuration: the fuzz would end there.
             case.body["model"] = LANES[len(case.body["model"]) % len(LANES)]
-        if waiting and sum(seen.values()) % 4:  # a made-up id is no review
+        if waiting and sum(seen.values()) % 4:  # a made-up id is nobody's
             case.path_parameters["id"] = waiting.pop()
         answer = case.call(timeout=PATIENCE_S)
         seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
