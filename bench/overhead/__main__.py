@@ -80,8 +80,8 @@ def _start(
         except Skipped as why:
             skipped[runner.name] = str(why)
             runners.remove(runner)
-    for name, why in skipped.items():
-        err.print(f"{name} takes no part: {why}", markup=False)
+    for name, reason in skipped.items():
+        err.print(f"{name} takes no part: {reason}", markup=False)
     return runners, skipped
 
 

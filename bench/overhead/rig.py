@@ -67,7 +67,7 @@ def child(
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=clean | own | environment | {processes.MARK: mark},
+            env={**clean, **own, **environment, processes.MARK: mark},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,

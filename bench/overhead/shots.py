@@ -97,7 +97,7 @@ async def _worker(
 
 def _fault(status: int, answer: bytes, cell: Cell) -> str:
     if status != 200:
-        return f"{status} {answer[:80]!r}"
+        return f"status {status}"
     if cell.chunks:
         whole = answer.count(b"word ") >= cell.chunks and b"[DONE]" in answer[-400:]
         return "" if whole else "a stream without all its words and its end mark"
