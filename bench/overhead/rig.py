@@ -82,6 +82,7 @@ def child(
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     family = processes.tree(process.pid, mark)
     assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.close()  # the end for those that read it
     try:
         process.wait(2)
@@ -93,6 +94,7 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, 9)
     process.wait()
+    process.stdout.close()
 
 
 def first_line(process: subprocess.Popen[bytes]) -> str:

@@ -53,7 +53,7 @@ class Burst:
 
 async def burst(runner: Runner, cell: Cell, requests: int) -> Burst:
     """`requests` of one cell, closed loop."""
-    body, headers = _body(runner, cell), {"content-type": "application/json", **runner.headers}
+    body, headers = body_of(runner, cell), {"content-type": "application/json", **runner.headers}
     found, queue = Burst(), repeat(None, requests)
     connector = aiohttp.TCPConnector(limit=cell.concurrency)
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
@@ -104,7 +104,8 @@ def _fault(status: int, answer: bytes, cell: Cell) -> str:
     return "" if b'"one two"' in answer else "another answer than the upstream's"
 
 
-def _body(runner: Runner, cell: Cell) -> bytes:
+def body_of(runner: Runner, cell: Cell) -> bytes:
+    """What is sent: `chunks=N` in the prompt tells the upstream how much to say."""
     text = (TEXT * int(cell.tokens * CHARS_PER_TOKEN / len(TEXT) + 1)) + f" chunks={cell.chunks}"
     body: dict[str, object] = {"model": runner.model, "messages": [{"role": "user", "content": text}]}
     if cell.chunks:
