@@ -86,11 +86,20 @@ def extract(text: str) -> Features:
     short = f" {capped(text.strip()).lower()[: LIMIT - 2]} "
     points = _code_points(short)
     words = _word_hashes(short)
-    counts = np.bincount(ngram_buckets(points, words), minlength=BUCKETS)
-    buckets = np.flatnonzero(counts)
-    values = np.log1p(counts[buckets]).astype(np.float32)
+    buckets, counts = _counted(ngram_buckets(points, words))
+    values = np.log1p(counts).astype(np.float32)
     norm = np.sqrt(np.sum(values * values, dtype=np.float32))
     return Features(buckets, values / max(norm, np.float32(1e-9)), _dense(text, short, points, words.size))
+
+
+def _counted(found: Ints) -> tuple[Ints, Ints]:
+    """The distinct numbers in `found`, ascending, and how often each occurs.
+
+    Sorting a few thousand numbers is far cheaper than a histogram of all buckets.
+    """
+    ordered = np.sort(found)
+    first = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return ordered[first], np.diff(first, append=ordered.size)
 
 
 def ngram_buckets(points: Hashes, words: Hashes) -> Ints:

@@ -97,7 +97,7 @@ class GainModel:
     def raw(self, row: Floats, found: Features) -> float:
         """The uncalibrated score: trees plus n-grams."""
         # einsum stays on the calling thread and sums in a fixed order; BLAS promises neither.
-        words = float(np.einsum("i,i->", found.values, self.ngrams[found.buckets]))
+        words = float(np.einsum("i,i->", found.values, np.take(self.ngrams, found.buckets)))
         return self.trees.predict(row) + words
 
     def settle(self, raw: float, unfamiliar: float) -> Gain:

@@ -45,7 +45,9 @@ class PreScout:
 
     def _logits(self, found: Features) -> head.Floats:
         # einsum stays on the calling thread and sums in a fixed order; BLAS promises neither.
-        wide = np.einsum("i,ij->j", found.values, self._weights.wide[found.buckets])
+        # `take` gathers rows several times as fast as an index array does.
+        rows = np.take(self._weights.wide, found.buckets, axis=0)
+        wide = np.einsum("i,ij->j", found.values, rows)
         dense = np.einsum("i,ij->j", found.dense, self._weights.dense)
         logits: head.Floats = wide + dense + self._weights.bias
         return logits

@@ -1,0 +1,61 @@
+"""The side-by-side run: its pins, its upstream over real HTTP, its figures and its flame graph."""
+
+import asyncio
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench import flame
+from bench.overhead import peers, rig, show
+from bench.overhead.install import Skipped, pins
+from bench.overhead.rig import Runner
+from bench.overhead.shots import Burst, Cell, burst
+
+
+def test_every_pin_is_exact_and_has_a_recipe() -> None:
+    assert set(pins()) == set(peers.RECIPES)
+    assert all(pin.version and pin.version in pin.requirement for pin in pins().values())
+    assert [pin.name for pin in pins().values() if pin.npm] == ["portkey"]
+
+
+def test_a_peer_that_is_not_there_is_skipped_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(Skipped, match="--install"):
+        peers.start_of("litellm", "http://127.0.0.1:1", tmp_path, fetch=False)
+    with pytest.raises(Skipped, match="unknown"):
+        peers.start_of("nobody", "http://127.0.0.1:1", tmp_path, fetch=False)
+
+
+def test_the_upstream_answers_whole_and_in_as_many_chunks_as_asked(tmp_path: Path) -> None:
+    with rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, tmp_path / "log") as (
+        process,
+        mark,
+    ):
+        direct = Runner("direct", "-", f"{rig.first_line(process)}/v1", root=process.pid, mark=mark)
+        for cell in (Cell(0, 300, 2), Cell(20, 300, 2)):
+            found = asyncio.run(burst(direct, cell, 10))
+            assert (len(found.seconds), found.failed, found.fault) == (10, 0, "")
+            assert found.rss_mib > 1
+    assert process.returncode is not None
+
+
+def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
+    cell = Cell(20, 300, 16)
+    direct, slow = Burst([0.001] * 4, wall_s=1), Burst([0.003] * 4, failed=1, wall_s=2, cpu_ms=20)
+    row = show.figures({cell: {"direct": direct, "slow": slow}})[cell.name]["slow"]
+    assert row["cpu_ms_per_request"] == 5
+    assert row["added_ms"]["p50"] == pytest.approx(2)
+    assert (row["requests"], row["failed"], row["requests_per_s"]) == (4, 1, 2)
+
+
+def test_the_boxes_of_a_flame_graph_are_as_wide_as_their_share(tmp_path: Path) -> None:
+    stacks: Counter[tuple[str, ...]] = Counter({("main", "serve/router.py:decide"): 3, ("main", "other"): 1})
+    flame.write(stacks, tmp_path / "flame.svg")
+    text = (tmp_path / "flame.svg").read_text(encoding="utf-8")
+    titles = re.findall("<title>(.*?)</title>", text)
+    assert titles == ["main 100.0%", "other 25.0%", "serve/router.py:decide 75.0%"]
