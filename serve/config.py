@@ -28,6 +28,7 @@ from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.ledger.config import BudgetsConfig, Price, Prices, inlined
+from serve.metrics.config import MetricsConfig
 from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
@@ -482,6 +483,7 @@ class Config(Strict):
     state: StateConfig = StateConfig()
     audit: AuditConfig = AuditConfig()
     reviews: ReviewsConfig = ReviewsConfig()
+    metrics: MetricsConfig = MetricsConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()

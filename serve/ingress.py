@@ -6,7 +6,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -30,6 +31,7 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
+from serve.metrics.routes import MetricsRoute
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -56,13 +58,14 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     """The whole HTTP surface over one router. `journal` is told what becomes of reviews; None: log and audit are."""
     desk = ReviewDesk(router.config, journal or AuditJournal(router.audit))
     reviews = ReviewRoutes(desk, router.config.server, lambda: bool(router.config.policy.review))
+    metrics = MetricsRoute(router, desk)
     app = FastAPI(
         title="Pointsman",
         version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=reviews.cleaning,
+        lifespan=_living(reviews, metrics),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews)
@@ -73,14 +76,33 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
-    for method, path, handler in reviews.routes():
+    for method, path, handler in (*reviews.routes(), *metrics.routes()):
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
     app.add_middleware(Once)
     routers = config.server.router_replicas
-    app.add_middleware(Door, keys=config.keys, limits=lambda: router.config.limits, routers=routers)
+    app.add_middleware(
+        Door,
+        keys=config.keys,
+        limits=lambda: router.config.limits,
+        routers=routers,
+        refused=router.meters.refused,
+    )
     return app
+
+
+def _living(
+    reviews: ReviewRoutes, metrics: MetricsRoute
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What runs beside the requests for as long as the application lives."""
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncGenerator[None, None]:
+        async with reviews.cleaning(app), metrics.sharing():
+            yield
+
+    return living
 
 
 class _Edge:
@@ -93,12 +115,20 @@ class _Edge:
         """The handler of one API's requests."""
 
         async def answer(request: Request) -> Response:
+            try:
+                return await answered(request)
+            except HttpError as error:
+                self._router.meters.refused(error.code)
+                raise
+
+        async def answered(request: Request) -> Response:
             body = await edge_body.read(request, self._router.config.server)
             exchange = surface.read(body, self._router.config.server.bounds)
             decided = await self._router.decide(exchange.body, _wishes(request), _visit(request))
             try:
                 return await self._answer(request, exchange, decided)
             except HttpError as error:
+                self._router.meters.refused(error.code)
                 known = {"x-pointsman-decision-id": decided.decision_id}
                 return _error(error, surface, known | _reason(decided) | _cost(decided))
 
@@ -220,7 +250,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(
             "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
-            "/openapi.json"
+            "/metrics, /openapi.json"
         )
     )
 

@@ -132,6 +132,7 @@ class AuditHealth(BaseModel):
     state: Literal["ok", "starting", "failing", "off"]
     why: str | None
     lost: int = Field(description="records that were not written because too many waited")
+    failures: int = Field(description="writes that failed")
 
 
 class Readiness(BaseModel):
@@ -209,6 +210,11 @@ def document() -> Schema:
                 "get": _get("models", "Names that `model` may have", _ok(ModelList, "The names"), GUARDED)
             },
             **_reviews(),
+            "/metrics": {
+                "get": _get(
+                    "metrics", "The numbers of all Routers, for Prometheus", {"200": _METRICS}, GUARDED
+                )
+            },
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -221,6 +227,11 @@ _ABOUT = (
     "forwarded. Callers show a key (`Authorization: Bearer` or `x-api-key`) unless `keys.mode` is open. "
     "Limits of size, depth and time are in docs/limits.md."
 )
+
+_METRICS: Schema = {
+    "description": "The text format of Prometheus",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 
 
 def _reviews() -> Schema:

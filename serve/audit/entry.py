@@ -30,10 +30,16 @@ _NOTHING_SENT = frozenset({"egress_denied", "off"})
 
 
 class Entry:
-    """What the log gets of one request."""
+    """What the log gets of one request. `stream_ended` is told the lane of a stream that had begun, and its end."""
 
-    def __init__(self, audit: Audit, decided: "Decided") -> None:
+    def __init__(
+        self,
+        audit: Audit,
+        decided: "Decided",
+        stream_ended: Callable[[str, str], None] = lambda lane, end: None,
+    ) -> None:
         self.trail = Trail()
+        self._stream_ended = stream_ended
         self._audit, self._decided = audit, decided
         self._decision = decided.decision
         self._closed = False
@@ -80,7 +86,10 @@ class Entry:
             self._end("ok", tried, answer.lane)
             return answer
         return replace(
-            answer, chunks=_Watched(answer.chunks, lambda status: self._end(status, tried, answer.lane))
+            answer,
+            chunks=_Watched(
+                answer.chunks, lambda status: self._end(status, tried, answer.lane, streamed=True)
+            ),
         )
 
     @property
@@ -88,11 +97,18 @@ class Entry:
         return self._decision is not self._decided.decision
 
     def _end(
-        self, status: str, tried: tuple[tuple[str, str, float], ...] = (), lane: str | None = None
+        self,
+        status: str,
+        tried: tuple[tuple[str, str, float], ...] = (),
+        lane: str | None = None,
+        *,
+        streamed: bool = False,
     ) -> None:
         if self._closed:
             return
         self._closed = True
+        if lane is not None and streamed:
+            self._stream_ended(lane, status)
         config, trail = self._decided.edition.config, self.trail
         # Nobody saw the end of a lane that was asked and is not among the attempts.
         seen = {name for name, _, _ in tried}

@@ -23,12 +23,20 @@ _LONGEST = 300  # bytes of a header that is read here
 
 
 class Door:
-    """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`."""
+    """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`.
+
+    `refused` is told the code of each error that is answered here.
+    """
 
     def __init__(
-        self, app: ASGIApp, keys: KeysConfig, limits: Callable[[], LimitsConfig], routers: int
+        self,
+        app: ASGIApp,
+        keys: KeysConfig,
+        limits: Callable[[], LimitsConfig],
+        routers: int,
+        refused: Callable[[str], None] = lambda code: None,
     ) -> None:
-        self._app = app
+        self._app, self._refused = app, refused
         self._keyring = None if keys.mode == "open" else Keyring(keys, limits)
         self._limiter = Limiter(routers)
 
@@ -45,6 +53,7 @@ class Door:
         try:
             key = await self._who(scope)
         except HttpError as error:
+            self._refused(error.code)
             await _refuse(error, scope, receive, self._announced(send))
             return
         visit = self._limiter.visit(key)
@@ -52,6 +61,7 @@ class Door:
         try:
             visit.enter()
         except HttpError as error:
+            self._refused(error.code)
             await _refuse(error, scope, receive, send)
             return
         try:
