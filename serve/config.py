@@ -29,6 +29,7 @@ from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.ledger.config import BudgetsConfig, Price, Prices, inlined
 from serve.metrics.config import MetricsConfig
+from serve.outcomes.config import OutcomesConfig
 from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Difficulty, Sensitivity, TaskType
@@ -484,6 +485,7 @@ class Config(Strict):
     audit: AuditConfig = AuditConfig()
     reviews: ReviewsConfig = ReviewsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    outcomes: OutcomesConfig = OutcomesConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()
@@ -504,6 +506,13 @@ class Config(Strict):
         for rule in self.policy.rules:
             if unknown := [name for name in rule.prefer if name not in names]:
                 raise ValueError(f"policy.rules.{rule.name}.prefer: no lane is called {unknown[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_exists(self) -> "Config":
+        name = self.outcomes.baseline
+        if name is not None and name not in {lane.name for lane in self.lanes}:
+            raise ValueError(f"outcomes.baseline: no lane is called {name!r}")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ PointsmanError
 ├── KeysUnavailable 503               nobody can be let in while the keys cannot be read
 ├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
 ├── ReviewsUnavailable 503 ── ReviewsFull   an answer that a person must see cannot be kept, so it is not given
+├── DashboardUnavailable 503          the database of the dashboard's numbers cannot be read
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied · LaneSwitchedOff · LaneUnserving
@@ -302,6 +303,18 @@ class ReviewsFull(ReviewsUnavailable):
     def __init__(self, most: int) -> None:
         super().__init__(f"{most:,} answers wait for a reviewer already: no more may")
         self.retry_after_s = 60
+
+
+class DashboardUnavailable(HttpError):
+    """The state database cannot be read, so there is nothing to show."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "dashboard_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The numbers cannot be read just now; the log says why")
+        self.retry_after_s = 5
 
 
 class NoLaneAvailable(HttpError):

@@ -22,6 +22,7 @@ from serve import __version__, edge_body, explain, openapi, scaling
 from serve.attempts import Answer
 from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
+from serve.dashboard.routes import DashboardRoutes
 from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.edge_once import Once
 from serve.errors import HttpError, MethodNotAllowed, NotFound
@@ -32,6 +33,7 @@ from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
 from serve.metrics.routes import MetricsRoute
+from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
@@ -59,13 +61,14 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     desk = ReviewDesk(router.config, journal or AuditJournal(router.audit))
     reviews = ReviewRoutes(desk, router.config.server, lambda: bool(router.config.policy.review))
     metrics = MetricsRoute(router, desk)
+    dashboard = DashboardRoutes(router, metrics)
     app = FastAPI(
         title="Pointsman",
         version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_living(reviews, metrics),
+        lifespan=_living(reviews, metrics, dashboard),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews)
@@ -76,7 +79,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
-    for method, path, handler in (*reviews.routes(), *metrics.routes()):
+    for method, path, handler in (*reviews.routes(), *metrics.routes(), *dashboard.routes()):
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
     config = router.config
@@ -93,7 +96,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
 
 
 def _living(
-    reviews: ReviewRoutes, metrics: MetricsRoute
+    reviews: ReviewRoutes, metrics: MetricsRoute, dashboard: DashboardRoutes
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the requests for as long as the application lives."""
 
@@ -101,6 +104,7 @@ def _living(
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
         async with reviews.cleaning(app), metrics.sharing():
             yield
+        await dashboard.close()
 
     return living
 
@@ -194,6 +198,7 @@ class _Edge:
             "reload_refused": self._router.reload_refused,
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
+            "outcomes": self._router.tracking.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
@@ -250,7 +255,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(
             "No such path; see /v1/models, /v1/chat/completions, /v1/route, /v1/reviews, /healthz, /readyz, "
-            "/metrics, /openapi.json"
+            "/metrics, /dashboard, /openapi.json"
         )
     )
 
@@ -301,7 +306,7 @@ class RouterIngress:
         lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
         judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
         self._load = LaneLoad(config)
-        self._router = Router(config, judges, lanes, self._load, open_audit(config))
+        self._router = Router(config, judges, lanes, self._load, open_audit(config), open_tracking(config))
         self._router.ledger.start()
         windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
         loop = asyncio.get_running_loop()

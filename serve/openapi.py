@@ -9,10 +9,13 @@ from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
 from serve import __version__
+from serve.dashboard.routes import HOURS
+from serve.dashboard.shown import Dashboard
 from serve.errors import (
     AuditUnavailable,
     BodyTimeout,
     BodyTooLarge,
+    DashboardUnavailable,
     DeadlineExceeded,
     EgressDenied,
     HeadersTooLarge,
@@ -188,6 +191,7 @@ MODELS = (
     RejectionBody,
     ReviewShown,
     ReviewList,
+    Dashboard,
 )
 
 
@@ -215,6 +219,11 @@ def document() -> Schema:
                     "metrics", "The numbers of all Routers, for Prometheus", {"200": _METRICS}, GUARDED
                 )
             },
+            "/dashboard": {"get": _get("dashboard_page", "A page that shows the numbers", {"200": _PAGE})},
+            "/v1/dashboard": {
+                "get": _get("dashboard", "The numbers of that page", _ok(Dashboard, "They are"), DASHBOARD)
+                | {"parameters": [_query("hours", {"type": "integer", "enum": [*HOURS], "default": 24})]}
+            },
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -228,6 +237,11 @@ _ABOUT = (
     "Limits of size, depth and time are in docs/limits.md."
 )
 
+DASHBOARD = (InvalidRequest, DashboardUnavailable, *GUARDED)
+_PAGE: Schema = {
+    "description": "The page; it holds no data, and asks for what it shows with its reader's key",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
 _METRICS: Schema = {
     "description": "The text format of Prometheus",
     "content": {"text/plain": {"schema": {"type": "string"}}},

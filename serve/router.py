@@ -28,12 +28,13 @@ from serve.ledger.desk import Desk
 from serve.ledger.purse import Purse
 from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
+from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
-from serve.trail import Trail
+from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
 log = logging.getLogger("pointsman.decision")
@@ -73,9 +74,11 @@ class Router:
         lanes: Mapping[str, LanePort],
         load: LaneLoad,
         audit: Audit | None = None,
+        tracking: Tracking | None = None,
     ) -> None:
         self.load = load
         self.audit = audit or NoAudit()
+        self.tracking = tracking or NoTracking()
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
@@ -138,10 +141,14 @@ class Router:
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
-        entry = Entry(self.audit, decided, self.meters.stream)
+        entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
             return entry.follow(await self._run(decided, entry.trail))
+
+    def _ended(self, ended: Ended) -> None:
+        self.tracking.ended(ended)
+        self.meters.ended(ended)
 
     async def _run(self, decided: Decided, trail: Trail) -> Answer:
         edition = decided.edition

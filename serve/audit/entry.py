@@ -18,7 +18,7 @@ from serve.config import ON_PREMISES, Config
 from serve.errors import AuditUnavailable, HttpError, LaneInterrupted
 from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity, Signals
-from serve.trail import Trail
+from serve.trail import Ended, Trail
 from serve.wire.openai_answer import ChatChunk
 
 if TYPE_CHECKING:
@@ -30,17 +30,14 @@ _NOTHING_SENT = frozenset({"egress_denied", "off"})
 
 
 class Entry:
-    """What the log gets of one request. `stream_ended` is told the lane of a stream that had begun, and its end."""
+    """What the log gets of one request."""
 
     def __init__(
-        self,
-        audit: Audit,
-        decided: "Decided",
-        stream_ended: Callable[[str, str], None] = lambda lane, end: None,
+        self, audit: Audit, decided: "Decided", ended: Callable[[Ended], None] = lambda _: None
     ) -> None:
         self.trail = Trail()
-        self._stream_ended = stream_ended
-        self._audit, self._decided = audit, decided
+        self._audit, self._decided, self._ended = audit, decided, ended
+        self._answered_at: float | None = None
         self._decision = decided.decision
         self._closed = False
 
@@ -81,15 +78,13 @@ class Entry:
         """The answer; its outcome is written now, or when its stream has ended, broke off, or lost its client."""
         if self._is_narrowed:
             answer = replace(answer, reason=NARROWED)
+        self._answered_at = time.monotonic()
         tried = tuple((a.lane, a.outcome, a.seconds) for a in answer.attempts)
         if answer.chunks is None:
             self._end("ok", tried, answer.lane)
             return answer
         return replace(
-            answer,
-            chunks=_Watched(
-                answer.chunks, lambda status: self._end(status, tried, answer.lane, streamed=True)
-            ),
+            answer, chunks=_Watched(answer.chunks, lambda status: self._end(status, tried, answer.lane))
         )
 
     @property
@@ -97,18 +92,11 @@ class Entry:
         return self._decision is not self._decided.decision
 
     def _end(
-        self,
-        status: str,
-        tried: tuple[tuple[str, str, float], ...] = (),
-        lane: str | None = None,
-        *,
-        streamed: bool = False,
+        self, status: str, tried: tuple[tuple[str, str, float], ...] = (), lane: str | None = None
     ) -> None:
         if self._closed:
             return
         self._closed = True
-        if lane is not None and streamed:
-            self._stream_ended(lane, status)
         config, trail = self._decided.edition.config, self.trail
         # Nobody saw the end of a lane that was asked and is not among the attempts.
         seen = {name for name, _, _ in tried}
@@ -132,6 +120,11 @@ class Entry:
             review=code(held.code) if (held := self._decision.review) else None,
         )
         self._audit.submit(Draft.of(outcome, self._decided.decision_id))
+        self._ended(
+            Ended(
+                self._decided, self._decision, status, tried, lane, trail, self._answered_at, time.monotonic()
+            )
+        )
 
 
 def refusal(

@@ -16,8 +16,8 @@ from serve.keys.keyring import Keyring
 from serve.keys.limiter import Limiter, Visit
 from serve.keys.rights import ANONYMOUS, Key
 
-# Two for probes, and a page that holds no data: what it shows it asks for, with the key of its reader.
-UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews"})
+# Two for probes, and pages that hold no data: what they show they ask for, with the key of their reader.
+UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews", "/dashboard"})
 MODE_HEADER = "x-pointsman-keys"
 _LONGEST = 300  # bytes of a header that is read here
 

@@ -33,6 +33,7 @@ class Bill:
     decision_id: str
     cap: int | None = None
     cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
+    billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
     watch: Watch = lambda lane, key, tokens, outcome, cost: None
 
@@ -74,6 +75,7 @@ class Bill:
         if tokens is not None:
             cost = charge.tariff.cost(tokens.input, tokens.cached, tokens.output)
         self.cost += cost
+        self.billed += cost if charge.tariff.billed else 0
         if tokens is not None and (tokens.certain or not charge.tariff.free):
             self.watch(charge.lane, self.payer.key.name, tokens, outcome, cost)
         spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)

@@ -1,6 +1,7 @@
 """What is counted of a request, and when: the only place that turns requests into numbers."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from serve.attempts import Answer
@@ -10,7 +11,8 @@ from serve.ledger.estimate import Tokens
 from serve.ledger.prices import Tariff, tariffs
 from serve.metrics import catalogue as of
 from serve.metrics.book import Book
-from serve.trail import Trail
+from serve.outcomes.sheet import baseline_lane
+from serve.trail import Ended, Trail
 
 if TYPE_CHECKING:
     from serve.router import Decided
@@ -28,7 +30,8 @@ class Meters:
         self.book = Book()
         self._by_key = config.metrics.by_key
         self._places: dict[str, str] = {}
-        self._usual: Tariff | None = None
+        self._usual: str | None = None
+        self._tariffs: Mapping[str, Tariff] = {}
         self.follow(config)
         # A rate over a counter's first increase needs the zero before it.
         for lane in config.lanes:
@@ -40,8 +43,8 @@ class Meters:
         self._places = {
             lane.name: "local" if lane.location in ON_PREMISES else "cloud" for lane in config.lanes
         }
-        clouds = [tariff for name, tariff in tariffs(config).items() if self._places[name] == "cloud"]
-        self._usual = clouds[0] if clouds else None
+        self._usual = baseline_lane(config)
+        self._tariffs = tariffs(config)
 
     def request(self, decided: "Decided", trail: Trail, answer: Answer | None, outcome: str) -> None:
         """One request that was answered (a stream: begun), failed or lost its client."""
@@ -68,9 +71,11 @@ class Meters:
         """A client got an error."""
         self.book.add(of.REFUSALS, code)
 
-    def stream(self, lane: str, end: str) -> None:
-        """A stream that had begun is over."""
-        self.book.add(of.STREAMS, lane, end)
+    def ended(self, ended: Ended) -> None:
+        """A request is over, a stream that had begun too."""
+        streamed = ended.decided.request.stream and ended.decision.review is None
+        if streamed and ended.lane is not None:
+            self.book.add(of.STREAMS, ended.lane, ended.status)
 
     def signal(self, name: str, seconds: float, failed: bool) -> None:
         """One signal was read."""
@@ -89,7 +94,9 @@ class Meters:
         if self._by_key:
             book.add(of.KEY_COST, key, by=cost)
         if outcome == "ok" and self._usual is not None:
-            book.add(of.ALWAYS_CLOUD, by=self._usual.cost(tokens.input, tokens.cached, tokens.output))
+            cached = tokens.cached if lane == self._usual else 0
+            usual = self._tariffs[self._usual].cost(tokens.input, cached, tokens.output)
+            book.add(of.ALWAYS_CLOUD, by=usual)
 
     def _tried(self, task: str, trail: Trail, tried: tuple[tuple[str, str], ...]) -> None:
         for lane, end in tried:

@@ -85,7 +85,7 @@ def test_a_fallback_is_counted_by_what_failed_first(scene: Start) -> None:
 
 
 def test_cost_and_tokens_are_counted_and_what_the_cloud_would_have_taken(scene: Start) -> None:
-    s = scene(prices=PRICES)
+    s = scene(prices=PRICES, outcomes={"baseline": "cloud-openai"})
     usage = [ask(s).usage, ask(s, model="cloud-openai").usage]
     seen = scrape(s.url)
     spent = usage[1].prompt_tokens + 10 * usage[1].completion_tokens

@@ -21,6 +21,7 @@ from serve.cloud import CloudProxy
 from serve.config import Config
 from serve.ingress import http_app
 from serve.lanes.load import LaneLoad
+from serve.outcomes.tracker import Tracker, open_tracking
 from serve.router import Router
 from serve.signals.gather import Judges
 from tests.support.memory import memory_folder
@@ -116,8 +117,9 @@ def _hand_over(box: dict[str, Any], part: str, user_config: JsonValue) -> None:
 async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
     proxy = CloudProxy(settings)
     lanes = {lane.name: proxy for lane in settings.lanes}
-    audit = open_audit(_own_state(settings, box["folder"]))
-    router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit)
+    own = _own_state(settings, box["folder"])
+    audit, tracking = open_audit(own), open_tracking(own)
+    router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit, tracking)
     server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
     box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
     router.ledger.start()
@@ -131,6 +133,8 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     await asyncio.to_thread(router.ledger.close)
     if isinstance(audit, AuditLog):
         await asyncio.to_thread(audit.close)
+    if isinstance(tracking, Tracker):
+        await asyncio.to_thread(tracking.close)
 
 
 def _own_state(settings: Config, folder: Path) -> Config:

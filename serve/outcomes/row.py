@@ -1,0 +1,81 @@
+"""One tracked decision as it is kept: ids, codes, counts, money and times, and never a word of its content."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One attempt: the place in the order, the lane, how it ended, and how long it took."""
+
+    position: int
+    lane: str
+    outcome: str
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One decision that is over. `at`: Unix milliseconds of its end.
+
+    key             the key's name; keys with one name are one caller
+    session         a hash, as the ledger keeps it
+    tier, location  of the lane that answered, like `lane` None where none did
+    cost            micro-dollars of all its attempts, our own hardware too; `billed` is the part that providers bill
+    baseline        micro-dollars that the same tokens cost at the lane of always-cloud
+    latency_ms      until the end of the answer, `first_ms` until its beginning, `overhead_ms` no lane's share of it
+    attempts        lanes asked; `fallbacks` after one failed, `escalations` after one answered badly
+    spilled         a lane was full or down, so that another came first
+    verdict         `valid`, `repaired` or `invalid`; None where nothing was judged
+    error           the code the client got, `left` when it had gone; None: it was answered
+    reviewed        the answer was held for a reviewer
+    """
+
+    decision_id: str
+    at: int
+    key: str
+    team: str | None
+    session: str | None
+    data_class: str
+    task: str
+    tier: int | None
+    location: str | None
+    lane: str | None
+    policy_version: str
+    reason: str
+    difficulty: str
+    judge: str
+    constraint_count: int
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    billed: int
+    baseline: int
+    latency_ms: int
+    first_ms: int | None
+    overhead_ms: float
+    attempts: int
+    fallbacks: int
+    escalations: int
+    spilled: bool
+    verdict: str | None
+    error: str | None
+    stream: bool
+    reviewed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A row with its attempts."""
+
+    row: Row
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The caller of this decision has sent the same prompt again."""
+
+    decision_id: str
+
+
+Entry = Tracked | Repeated
