@@ -28,6 +28,7 @@ from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
 from serve.ledger.config import BudgetsConfig, Price, Prices, inlined
+from serve.metrics.config import MetricsConfig
 from serve.outcomes.config import OutcomesConfig
 from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
@@ -485,6 +486,7 @@ class Config(Strict):
     audit: AuditConfig = AuditConfig()
     reviews: ReviewsConfig = ReviewsConfig()
     responses: ResponsesConfig = ResponsesConfig()
+    metrics: MetricsConfig = MetricsConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None

@@ -16,6 +16,7 @@ PointsmanError
 ├── AuditUnavailable 503              only lanes off the premises may answer, and the audit log cannot be written
 ├── ResponsesUnavailable 503          what a response continues cannot be read
 ├── ReviewsUnavailable 503 ── ReviewsFull   an answer that a person must see cannot be kept, so it is not given
+├── DashboardUnavailable 503          the database of the dashboard's numbers cannot be read
 ├── LanesFailed 502/504               every permitted lane was tried
 └── LaneError                         one lane, one attempt; dispatch decides what follows
     ├── LaneUnavailable ── ReplicaDied · LaneSwitchedOff · LaneUnserving
@@ -358,6 +359,18 @@ class OutcomesUnavailable(HttpError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"Outcomes cannot be written or read just now: {why}")
+        self.retry_after_s = 5
+
+
+class DashboardUnavailable(HttpError):
+    """The state database cannot be read, so there is nothing to show."""
+
+    status = 503
+    kind = "service_unavailable"
+    code = "dashboard_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The numbers cannot be read just now; the log says why")
         self.retry_after_s = 5
 
 

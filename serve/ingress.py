@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +22,7 @@ from serve import __version__, edge_body, explain, openapi, scaling
 from serve.attempts import Answer
 from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
+from serve.dashboard.routes import DashboardRoutes
 from serve.edge_answer import ClientGone, EventStream, unless_gone
 from serve.edge_once import Once
 from serve.errors import HttpError, MethodNotAllowed, NotFound
@@ -31,6 +32,7 @@ from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
 from serve.ledger import money, purse, told
+from serve.metrics.routes import MetricsRoute
 from serve.outcomes.routes import OutcomeRoutes
 from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
@@ -66,19 +68,15 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     desk = ReviewDesk(router.config, journal or AuditJournal(router.audit))
     reviews = ReviewRoutes(desk, router.config.server, lambda: bool(router.config.policy.review))
     responses = ResponseDesk(router.config)
-
-    @asynccontextmanager
-    async def cleaning(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with reviews.cleaning(app), responses.cleaning():
-            yield
-
+    metrics = MetricsRoute(router, desk)
+    dashboard = DashboardRoutes(router, metrics)
     app = FastAPI(
         title="Pointsman",
         version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=cleaning,
+        lifespan=_living(reviews, responses, metrics, dashboard),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews, responses)
@@ -95,6 +93,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         *reviews.routes(),
         *ResponseRoutes(responses).routes(),
         *outcomes.routes(),
+        *metrics.routes(),
+        *dashboard.routes(),
     ):
         app.add_api_route(path, _guarded(handler), methods=[method])
     app.add_exception_handler(HTTPException, _no_such_route)
@@ -107,8 +107,23 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         limits=lambda: router.config.limits,
         routers=routers,
         state_url=config.state.resolve(),
+        refused=router.meters.refused,
     )
     return app
+
+
+def _living(
+    reviews: ReviewRoutes, responses: ResponseDesk, metrics: MetricsRoute, dashboard: DashboardRoutes
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What runs beside the requests for as long as the application lives."""
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncGenerator[None, None]:
+        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
+            yield
+        await dashboard.close()
+
+    return living
 
 
 class _Edge:
@@ -121,6 +136,13 @@ class _Edge:
         """The handler of one API's requests."""
 
         async def answer(request: Request) -> Response:
+            try:
+                return await answered(request)
+            except HttpError as error:
+                self._router.meters.refused(error.code)
+                raise
+
+        async def answered(request: Request) -> Response:
             body = await edge_body.read(request, self._router.config.server)
             exchange = surface.read(body, self._router.config.server.bounds)
             visit, wishes = _visit(request), _wishes(request)
@@ -132,6 +154,7 @@ class _Edge:
             try:
                 return await self._answer(request, exchange, decided)
             except HttpError as error:
+                self._router.meters.refused(error.code)
                 known = {"x-pointsman-decision-id": decided.decision_id}
                 return _error(error, surface, known | _reason(decided) | _cost(decided))
 
@@ -266,7 +289,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
     return _error(
         NotFound(
             "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
-            "/v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /openapi.json"
+            "/v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /metrics, /dashboard, /openapi.json"
         ),
         surface,
     )

@@ -9,10 +9,13 @@ from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
 from serve import __version__
+from serve.dashboard.routes import HOURS
+from serve.dashboard.shown import Dashboard
 from serve.errors import (
     AuditUnavailable,
     BodyTimeout,
     BodyTooLarge,
+    DashboardUnavailable,
     DeadlineExceeded,
     EgressDenied,
     FeedbackSettled,
@@ -151,6 +154,7 @@ class AuditHealth(BaseModel):
     state: Literal["ok", "starting", "failing", "off"]
     why: str | None
     lost: int = Field(description="records that were not written because too many waited")
+    failures: int = Field(description="writes that failed")
 
 
 class OutcomesHealth(BaseModel):
@@ -227,6 +231,7 @@ MODELS = (
     messages.TokenCount,
     FeedbackBody,
     FeedbackTaken,
+    Dashboard,
 )
 
 
@@ -252,6 +257,16 @@ def document() -> Schema:
             },
             **_reviews(),
             **_outcomes(),
+            "/metrics": {
+                "get": _get(
+                    "metrics", "The numbers of all Routers, for Prometheus", {"200": _METRICS}, GUARDED
+                )
+            },
+            "/dashboard": {"get": _get("dashboard_page", "A page that shows the numbers", {"200": _PAGE})},
+            "/v1/dashboard": {
+                "get": _get("dashboard", "The numbers of that page", _ok(Dashboard, "They are"), DASHBOARD)
+                | {"parameters": [_query("hours", {"type": "integer", "enum": [*HOURS], "default": 24})]}
+            },
             "/healthz": {"get": _get("healthz", "Is the process up", _ok(Health, "It is"))},
             "/readyz": {"get": _get("readyz", "Can any lane answer", _ready())},
         },
@@ -264,6 +279,16 @@ _ABOUT = (
     "forwarded: dropped, or refused where the schema says so. Callers show a key (`Authorization: Bearer` or "
     "`x-api-key`) unless `keys.mode` is open. Limits of size, depth and time are in docs/limits.md."
 )
+
+DASHBOARD = (InvalidRequest, DashboardUnavailable, *GUARDED)
+_PAGE: Schema = {
+    "description": "The page; it holds no data, and asks for what it shows with its reader's key",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
+_METRICS: Schema = {
+    "description": "The text format of Prometheus",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 
 
 def _others() -> Schema:

@@ -27,13 +27,14 @@ from serve.ledger.bill import Bill
 from serve.ledger.desk import Desk
 from serve.ledger.purse import Purse
 from serve.ledger.terms import Terms
+from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
-from serve.trail import Trail
+from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
 log = logging.getLogger("pointsman.decision")
@@ -82,6 +83,7 @@ class Router:
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
+        self.meters = Meters(config)
 
     @property
     def config(self) -> Config:
@@ -98,6 +100,7 @@ class Router:
         config = self._reload.take(user_config)
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
+            self.meters.follow(config)
 
     async def decide(
         self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
@@ -123,7 +126,7 @@ class Router:
         def matters(signals: Signals) -> bool:
             return policy.scout_matters(seen(signals), view, wanted, states, config)
 
-        signals = seen(await gather(view, self._judges, config.signals, matters))
+        signals = seen(await gather(view, self._judges, config.signals, matters, self.meters.signal))
         try:
             decision = policy.decide(signals, view, wanted, states, config)
         except HttpError as error:
@@ -133,14 +136,19 @@ class Router:
                 self.audit.submit(told)
             raise
         bill = purse.bill(decision_id, signals, request, view)
+        bill.watch = self.meters.spent
         return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
-        entry = Entry(self.audit, decided, self.tracking.ended)
+        entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
             return entry.follow(await self._run(decided, entry.trail))
+
+    def _ended(self, ended: Ended) -> None:
+        self.tracking.ended(ended)
+        self.meters.ended(ended)
 
     async def _run(self, decided: Decided, trail: Trail) -> Answer:
         edition = decided.edition
@@ -164,8 +172,13 @@ class Router:
             answer = await edition.dispatcher.run(job)
         except HttpError as error:
             visit.settle(0)
+            self.meters.failed(decided, trail, error)
             _record(decided, None, error)
             raise
+        except asyncio.CancelledError:
+            self.meters.request(decided, trail, None, "left")
+            raise
+        self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
         return answer
 

@@ -33,7 +33,7 @@ class AuditLog:
         """How it stands, for /readyz."""
         fault = self._writer.fault
         state = "failing" if fault else "ok" if self._writer.began else "starting"
-        return {"state": state, "why": fault, "lost": self._writer.lost}
+        return {"state": state, "why": fault, "lost": self._writer.lost, "failures": self._writer.failures}
 
     def close(self) -> None:
         """Write what waits and let go of the database. Blocks."""

@@ -27,7 +27,7 @@ class Audit(Protocol):
         ...
 
     def status(self) -> dict[str, JsonValue]:
-        """`state` (`ok`, `starting`, `failing`, `off`), `why`, and how many records were `lost`."""
+        """`state` (`ok`, `starting`, `failing`, `off`), `why`, records `lost`, and `failures`: writes that failed."""
         ...
 
 
@@ -46,4 +46,4 @@ class NoAudit:
 
     def status(self) -> dict[str, JsonValue]:
         """Off."""
-        return {"state": "off", "why": None, "lost": 0}
+        return {"state": "off", "why": None, "lost": 0, "failures": 0}

@@ -41,7 +41,7 @@ class Writer:
     """The only writer of its chain. `submit` and `durable` belong to the event loop, the rest to its thread."""
 
     def __init__(self, url: str | None, settings: AuditConfig) -> None:
-        self.lost = 0
+        self.lost = self.failures = 0
         self._lost_told = 0
         self._settings = settings
         self._store = Store(url)
@@ -137,6 +137,7 @@ class Writer:
         except Exception as error:  # a record that cannot be written must not end the log for all others
             log.error("%d audit records could not be written: %s", len(batch), type(error).__name__)
             self.lost += len(batch)
+            self.failures += 1
             _tell(batch, "a record cannot be written")
         else:
             self._worked(batch)
@@ -147,6 +148,7 @@ class Writer:
         if fault != self._fault:
             log.error("the audit log cannot be written, nothing leaves the premises: %s", fault)
         self._fault = fault
+        self.failures += 1
         _tell(batch, fault)
         with self._wake:
             self._queue.extendleft(_Item(item.draft) for item in reversed(batch))

@@ -44,7 +44,9 @@ def create(
     lane: Annotated[
         list[str] | None, typer.Option(help="A lane it may use; again for more. Default: all.")
     ] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="reviewer or admin; again for both.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="reviewer, metrics or admin; again for more.")
+    ] = None,
     class_floor: Annotated[
         str, typer.Option(help="Its requests are at least public, internal or confidential.")
     ] = "public",

@@ -17,14 +17,17 @@ from serve.keys.limiter import Limiter, Visit
 from serve.keys.rights import ANONYMOUS, Key
 from serve.surfaces import messages_error
 
-# Two for probes, and a page that holds no data: what it shows it asks for, with the key of its reader.
-UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews"})
+# Two for probes, and pages that hold no data: what they show they ask for, with the key of their reader.
+UNGUARDED = frozenset({"/healthz", "/readyz", "/reviews", "/dashboard"})
 MODE_HEADER = "x-pointsman-keys"
 _LONGEST = 300  # bytes of a header that is read here
 
 
 class Door:
-    """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`."""
+    """ASGI middleware: lets a request with a good key pass, with its Visit in `request.state.visit`.
+
+    `refused` is told the code of each error that is answered here.
+    """
 
     def __init__(
         self,
@@ -33,8 +36,9 @@ class Door:
         limits: Callable[[], LimitsConfig],
         routers: int,
         state_url: str | None = None,
+        refused: Callable[[str], None] = lambda code: None,
     ) -> None:
-        self._app = app
+        self._app, self._refused = app, refused
         self._keyring = None if keys.mode == "open" else Keyring(keys, limits, state_url)
         self._limiter = Limiter(routers)
 
@@ -51,6 +55,7 @@ class Door:
         try:
             key = await self._who(scope)
         except HttpError as error:
+            self._refused(error.code)
             await _refuse(error, scope, receive, self._announced(send))
             return
         visit = self._limiter.visit(key)
@@ -58,6 +63,7 @@ class Door:
         try:
             visit.enter()
         except HttpError as error:
+            self._refused(error.code)
             await _refuse(error, scope, receive, send)
             return
         try:

@@ -27,7 +27,7 @@ log = logging.getLogger("pointsman.keys")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
-Scope = Literal["reviewer", "admin"]
+Scope = Literal["reviewer", "metrics", "admin"]
 State = Literal["active", "grace", "expired", "revoked"]
 
 
@@ -90,6 +90,7 @@ class KeyEntry(BaseModel):
             overrides=grant.overrides,
             floor=Sensitivity.parse(grant.class_floor),
             reviewer="reviewer" in grant.scopes,
+            metrics=bool(grant.scopes & {"metrics", "admin"}),
             admin="admin" in grant.scopes,
             exempt=grant.exempt,
         )

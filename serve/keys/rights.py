@@ -17,6 +17,7 @@ class Rights:
     overrides: bool = True
     floor: Sensitivity = Sensitivity.PUBLIC
     reviewer: bool = True
+    metrics: bool = True
     admin: bool = False
     exempt: frozenset[str] = frozenset()
 

@@ -4,6 +4,7 @@ Knows money and tokens. Does not know lanes, retries or SQL.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -16,6 +17,9 @@ from serve.ledger.prices import Tariff
 from serve.ledger.terms import Payer, Terms
 from serve.signals import context
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
+
+Watch = Callable[[str, str, Tokens, str, int], None]
+"""Told of each attempt that is over: its lane, the payer's key, tokens, outcome and micro-dollars."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Bill:
     cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
     billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
+    watch: Watch = lambda lane, key, tokens, outcome, cost: None
 
     async def begin(self, lane: str) -> "Charge":
         """Open an attempt. Raises LaneUnpaid when it may cost more than is left, LaneUnledgered."""
@@ -71,6 +76,8 @@ class Bill:
             cost = charge.tariff.cost(tokens.input, tokens.cached, tokens.output)
         self.cost += cost
         self.billed += cost if charge.tariff.billed else 0
+        if tokens is not None and (tokens.certain or not charge.tariff.free):
+            self.watch(charge.lane, self.payer.key.name, tokens, outcome, cost)
         spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)
         if charge.tariff.billed:
             self._committed += cost - charge.reserved
@@ -129,12 +136,12 @@ class Charge:
 
     def hear(self, item: ChatChunk | ChatCompletion) -> None:
         """A part of the answer, or the whole of it."""
+        self._usage = item.usage or self._usage
         if self.tariff.free:
             return
         if words := _words(item):
             self._first_at = self._first_at or time.monotonic()
             self._heard += max(1, context.count(words))
-        self._usage = item.usage or self._usage
         self._doubtful = self._doubtful or bool(item.usage_doubtful)
 
     def end(self, error: BaseException | None) -> None:

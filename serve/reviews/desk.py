@@ -121,6 +121,12 @@ class ReviewDesk:
             raise _too_late(settled)
         return settled
 
+    async def waiting(self) -> int:
+        """How many answers wait. Raises ReviewsUnavailable."""
+        if not self._config.policy.review and not await asyncio.to_thread(self._may_hold_some):
+            return 0
+        return await self._run(lambda store, now: store.waiting(now))
+
     async def sweep(self) -> None:
         """Delete what is over, and tell the journal what expired. Raises ReviewsUnavailable."""
 

@@ -103,6 +103,12 @@ class ReviewStore:
         with self._engine.connect().execution_options(**state.READ_ONLY) as connection:
             return [self._review(row, now) for row in connection.execute(rows).mappings()]
 
+    def waiting(self, now: int) -> int:
+        """How many wait to be decided."""
+        waiting = select(func.count()).select_from(_REVIEWS).where(_has("pending", now))
+        with self._engine.connect().execution_options(**state.READ_ONLY) as connection:
+            return connection.execute(waiting).scalar_one()
+
     def decide(self, review_id: str, verdict: Verdict, reviewer: str, note: str, now: int) -> bool:
         """Settle one that waits; False when it waits no longer. What the verdict makes useless is deleted."""
         values: dict[str, object] = {

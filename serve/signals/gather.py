@@ -5,6 +5,7 @@ Privacy fails closed (unknown means confidential), cleverness fails open (unknow
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,10 @@ from serve.signals.readings import (
 log = logging.getLogger("pointsman.signals")
 
 
+Timed = Callable[[str, float, bool], None]
+"""Told of each signal: its name, the seconds it took, and whether it failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judges:
     """Who judges difficulty: always the pre-scout, and the Scout deployment where there is one."""
@@ -33,20 +38,30 @@ class Judges:
     scout: scout.ScoutPort | None
 
 
+def untimed(name: str, seconds: float, failed: bool) -> None:
+    """Nobody wants to know."""
+
+
 async def gather(
-    view: RequestView, judges: Judges, config: SignalsConfig, matters: Callable[[Signals], bool]
+    view: RequestView,
+    judges: Judges,
+    config: SignalsConfig,
+    matters: Callable[[Signals], bool],
+    timed: Timed = untimed,
 ) -> Signals:
     """All signals of one request. Never raises for a signal's failure.
 
     The Scout is asked only when the pre-scout is unsure, alongside the other signals, and no longer waited
     for once they show that its answer could not change the decision (`matters`).
     """
+    began = time.perf_counter()
     first = scout.prejudge(judges.prescout, view)
+    timed("prescout", time.perf_counter() - began, first is scout.NOBODY)
     asked: asyncio.Task[scout.Judgement | None] | None = None
     if judges.scout is not None and first[0].confidence < config.sure_at:
-        asked = asyncio.create_task(scout.ask(judges.scout, view, config.scout_deadline_s))
+        asked = asyncio.create_task(_ask(judges.scout, view, config.scout_deadline_s, timed))
     try:
-        signals = await _read(view, config, first)
+        signals = await _read(view, config, first, timed)
         if asked is None or not matters(signals):
             return signals
         second = await asked
@@ -59,12 +74,23 @@ async def gather(
     return replace(signals, scout=judged, task=task.settle(view, second[1]))
 
 
-async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement) -> Signals:
+async def _ask(
+    port: scout.ScoutPort, view: RequestView, deadline_s: float, timed: Timed
+) -> scout.Judgement | None:
+    began = time.perf_counter()
+    found = await scout.ask(port, view, deadline_s)
+    timed("scout", time.perf_counter() - began, found is None)
+    return found
+
+
+async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement, timed: Timed) -> Signals:
     long = sum(len(leaf.text) for leaf in view.leaves) > config.inline_chars
+    level_of = partial(_level, own=config.sensitivity.own)
+    limit_s = config.deadline_s if long else None
     pressure, density, level = await asyncio.gather(
-        _safely(context.read, view, _assume_long(view), config, long),
-        _safely(constraints.read, view, ConstraintReading(0, ()), config, long),
-        _safely(partial(_level, own=config.sensitivity.own), view, _assume_confidential(), config, long),
+        _safely("context", context.read, view, _assume_long(view), limit_s, timed),
+        _safely("constraints", constraints.read, view, ConstraintReading(0, ()), limit_s, timed),
+        _safely("sensitivity", level_of, view, _assume_confidential(), limit_s, timed),
     )
     return Signals(
         context=pressure,
@@ -87,16 +113,25 @@ T = TypeVar("T")
 
 
 async def _safely(
-    read: Callable[[RequestView], T], view: RequestView, fallback: T, config: SignalsConfig, long: bool
+    name: str,
+    read: Callable[[RequestView], T],
+    view: RequestView,
+    fallback: T,
+    limit_s: float | None,
+    timed: Timed,
 ) -> T:
+    """One reading, or its `fallback`. With a limit it is read off the event loop."""
+    began, failed = time.perf_counter(), False
     try:
-        if not long:
+        if limit_s is None:
             return read(view)
-        return await asyncio.wait_for(asyncio.to_thread(read, view), config.deadline_s)
+        return await asyncio.wait_for(asyncio.to_thread(read, view), limit_s)
     except Exception as error:  # a failing signal becomes its safe reading
-        name = "serve.signals.sensitivity" if isinstance(read, partial) else read.__module__
-        log.warning("signal %s failed: %s", name, type(error).__name__)
+        failed = True
+        log.warning("signal serve.signals.%s failed: %s", name, type(error).__name__)
         return fallback
+    finally:
+        timed(name, time.perf_counter() - began, failed)
 
 
 def _assume_confidential() -> SensitivityReading:

@@ -1,0 +1,1 @@
+"""Numbers for Prometheus: counted in each Router, merged over all of them, shown at `/metrics`."""

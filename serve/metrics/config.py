@@ -1,0 +1,14 @@
+"""The `metrics` section of the configuration."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MetricsConfig(BaseModel):
+    """What is counted by whom, and how often a Router shares what it counted with the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    by_key: bool = Field(False, description="requests and cost by the name of the key, too")
+    share_s: float = Field(
+        2, gt=0, le=10, description="seconds between two snapshots of one Router in the state database"
+    )

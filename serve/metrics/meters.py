@@ -1,0 +1,114 @@
+"""What is counted of a request, and when: the only place that turns requests into numbers."""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from serve.attempts import Answer
+from serve.config import ON_PREMISES, Config
+from serve.errors import HttpError
+from serve.ledger.estimate import Tokens
+from serve.ledger.prices import Tariff, tariffs
+from serve.metrics import catalogue as of
+from serve.metrics.book import Book
+from serve.outcomes.sheet import baseline_lane
+from serve.trail import Ended, Trail
+
+if TYPE_CHECKING:
+    from serve.router import Decided
+
+NOBODY = "none"
+_PAID = {"budget": of.BUDGET, "ledger_down": of.UNLEDGERED}
+_MORE = {"repaired": of.REPAIRS, "invalid": of.INVALID, **_PAID}
+_LANES = (of.COST, of.SPILLS, *_MORE.values())
+
+
+class Meters:
+    """The counters of one Router."""
+
+    def __init__(self, config: Config) -> None:
+        self.book = Book()
+        self._by_key = config.metrics.by_key
+        self._places: dict[str, str] = {}
+        self._usual: str | None = None
+        self._tariffs: Mapping[str, Tariff] = {}
+        self.follow(config)
+        # A rate over a counter's first increase needs the zero before it.
+        for lane in config.lanes:
+            for metric in _LANES:
+                self.book.add(metric, lane.name, by=0)
+
+    def follow(self, config: Config) -> None:
+        """Count by the changed configuration from now on."""
+        self._places = {
+            lane.name: "local" if lane.location in ON_PREMISES else "cloud" for lane in config.lanes
+        }
+        self._usual = baseline_lane(config)
+        self._tariffs = tariffs(config)
+
+    def request(self, decided: "Decided", trail: Trail, answer: Answer | None, outcome: str) -> None:
+        """One request that was answered (a stream: begun), failed or lost its client."""
+        decision, task, book = decided.decision, decided.signals.task.task, self.book
+        lane = answer.lane if answer else NOBODY
+        book.add(of.REQUESTS, lane, outcome, decision.reason, decision.permit.level.label)
+        if self._by_key:
+            book.add(of.KEY_REQUESTS, decided.visit.key.name)
+        if answer is None:
+            return
+        self._tried(task, trail, tuple((a.lane, a.outcome) for a in answer.attempts))
+        place, passed = self._places[lane], time.monotonic() - decided.started
+        book.add(of.PLACES, task, place)
+        book.observe(of.ANSWER if answer.chunks is None else of.FIRST_TOKEN, passed, place)
+        lanes_s = sum(attempt.seconds for attempt in answer.attempts)
+        book.observe(of.OVERHEAD, max(0.0, passed - lanes_s))
+
+    def failed(self, decided: "Decided", trail: Trail, error: HttpError) -> None:
+        """One request that nobody answered."""
+        self.request(decided, trail, None, error.code)
+        self._tried(decided.signals.task.task, trail, tuple((lane, end) for lane, end, _ in error.tried))
+
+    def refused(self, code: str) -> None:
+        """A client got an error."""
+        self.book.add(of.REFUSALS, code)
+
+    def ended(self, ended: Ended) -> None:
+        """A request is over, a stream that had begun too."""
+        streamed = ended.decided.request.stream and ended.decision.review is None
+        if streamed and ended.lane is not None:
+            self.book.add(of.STREAMS, ended.lane, ended.status)
+
+    def signal(self, name: str, seconds: float, failed: bool) -> None:
+        """One signal was read."""
+        self.book.observe(of.SIGNAL, seconds, name)
+        if failed:
+            self.book.add(of.SIGNAL_FAILURES, name)
+
+    def spent(self, lane: str, key: str, tokens: Tokens, outcome: str, cost: int) -> None:
+        """An attempt is settled, for `cost` micro-dollars."""
+        book = self.book
+        book.add(of.COST, lane, by=cost)
+        book.add(of.TOKENS, lane, "input", by=tokens.input)
+        book.add(of.TOKENS, lane, "output", by=tokens.output)
+        if tokens.cached:
+            book.add(of.TOKENS, lane, "cached", by=tokens.cached)
+        if self._by_key:
+            book.add(of.KEY_COST, key, by=cost)
+        if outcome == "ok" and self._usual is not None:
+            cached = tokens.cached if lane == self._usual else 0
+            usual = self._tariffs[self._usual].cost(tokens.input, cached, tokens.output)
+            book.add(of.ALWAYS_CLOUD, by=usual)
+
+    def _tried(self, task: str, trail: Trail, tried: tuple[tuple[str, str], ...]) -> None:
+        for lane, end in tried:
+            self.book.add(of.ATTEMPTS, lane, end)
+            if (more := _MORE.get(end)) is not None:
+                self.book.add(more, lane)
+        for cause in trail.escalations:
+            self.book.add(of.ESCALATIONS, cause)
+        if len(tried) < 2:
+            return
+        first = next((end for _, end in tried if end not in ("ok", "repaired")), None)
+        if first is not None:
+            self.book.add(of.FALLBACKS, task, first)
+        if not trail.escalations and any(end == "invalid" for _, end in tried[:-1]):
+            self.book.add(of.ESCALATIONS, "invalid")
