@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
-from serve import __version__
+from serve import __version__, wish
 from serve.errors import (
     AuditUnavailable,
     BodyTimeout,
@@ -286,6 +286,8 @@ def _post(name: str, summary: str, found: Schema, errors: tuple[type[HttpError],
                 "The lowest class of the data",
             ),
             _header("x-pointsman-prefer", ["cloud", "tier2", "tier3"], "Lanes to try first"),
+            _header("x-pointsman-stakes", [*wish.STAKES], "What a wrong answer costs; normal if not given"),
+            _header("x-pointsman-latency", [*wish.LATENCIES], "Who waits; interactive if not given"),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(ChatRequest)}}},
         "responses": found | _errors(errors),
