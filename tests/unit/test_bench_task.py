@@ -7,13 +7,14 @@ import pytest
 from bench.quality import task
 from bench.quality.__main__ import main
 from models.scout.prescout import PreScout
+from serve.signals.readings import TaskType
 
 
 def test_the_shares_are_of_the_texts_given() -> None:
     plain = "Translate this sentence into French: good morning, my friends."
     prescout = PreScout.load()
     said = prescout.score(plain)[1].task
-    other = "formatting" if said != "formatting" else "other"
+    other: TaskType = "formatting" if said != "formatting" else "other"
     found = task.measure("some", [(plain, said), (plain, other)], prescout)
     assert (found["n"], found["accuracy"]) == (2, 0.5)
     assert (found["sure"], found["accuracy_sure"]) in {(1.0, 0.5), (0.0, 0.0)}
