@@ -29,7 +29,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(models_app, name="models", help="The weights Pointsman runs: fetch, verify, list.")
 app.add_typer(keys_app, name="keys", help="Who may call: create, list, revoke, rotate.")
 app.add_typer(audit_app, name="audit", help="What was decided: verify, prove, export, retain, erase.")
-app.add_typer(policy_app, name="policy", help="What the configuration allows: matrix.")
+app.add_typer(
+    policy_app, name="policy", help="What the configuration allows: check, explain, test, diff, matrix."
+)
 app.command()(render)
 app.command()(plan)
 out, err = Console(), Console(stderr=True)

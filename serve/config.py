@@ -22,17 +22,18 @@ from pydantic import (
     model_validator,
 )
 
-from serve import yaml_file
+from serve import routing_table, yaml_file
 from serve.audit.config import AuditConfig
 from serve.bounds import Bounds
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
-from serve.ledger.config import BudgetsConfig, Price, Prices, inlined
+from serve.ledger.config import BudgetsConfig, Price, Prices, Usd, inlined
 from serve.metrics.config import MetricsConfig
 from serve.outcomes.config import OutcomesConfig
 from serve.request import Capability
 from serve.reviews.config import ReviewsConfig
-from serve.signals.readings import Difficulty, Sensitivity, TaskType
+from serve.routing_table import RoutingTable, Tier
+from serve.signals.readings import Difficulty, Latency, Sensitivity, Stakes, TaskType
 from serve.signals.sensitivity.own import Own, lowered
 from serve.surfaces.responses.config import ResponsesConfig
 
@@ -332,6 +333,11 @@ class When(Strict):
     task: frozenset[TaskType] | None = None
     tools: bool | None = None
     structured: bool | None = None
+    stakes: frozenset[Stakes] | None = None
+    latency: frozenset[Latency] | None = None
+    ceiling_below_usd: Usd | None = Field(
+        None, description="the request may cost less than this at most; one without a ceiling may not"
+    )
 
 
 class Rule(Strict):
@@ -341,6 +347,11 @@ class Rule(Strict):
     when: When = When()
     prefer: tuple[Name, ...] = Field(
         min_length=1, description="lanes to try first; the others follow in order"
+    )
+    tier: Tier | Literal["table"] | None = Field(
+        None,
+        description="lanes of this tier first, then stronger, then weaker ones, each in the order of `prefer`; "
+        "table: the tier is that of the row for the task in policy.table",
     )
     because: str = Field(min_length=8)
 
@@ -376,6 +387,9 @@ class PolicyConfig(Strict):
     )
     overrides: bool = Field(True, description="clients may steer by model name, header and prefix")
     rules: tuple[Rule, ...] = Field(min_length=1)
+    table: RoutingTable | None = Field(
+        None, description="or the path of its file, relative to this one; rules with `tier: table` read it"
+    )
     review: tuple[ReviewRule, ...] = Field((), description="answers that are held until a reviewer approves")
 
     @field_validator("locations")
@@ -397,6 +411,15 @@ class PolicyConfig(Strict):
             raise ValueError(
                 f"the last rule ({self.rules[-1].name}) must have no conditions: it is the default"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _table_is_read(self) -> "PolicyConfig":
+        readers = [rule.name for rule in self.rules if rule.tier == "table"]
+        if readers and self.table is None:
+            raise ValueError(f"rule {readers[0]} has tier: table, and there is no table: set policy.table")
+        if self.table is not None and not readers:
+            raise ValueError("table: no rule has tier: table, so nothing would read it")
         return self
 
     def permits(self, level: Sensitivity) -> frozenset[Location]:
@@ -611,13 +634,18 @@ def load(path: Path | str) -> Config:
 
 def parse(content: bytes, source: Path | str) -> Config:
     """Check the bytes of one file. Raises ConfigError that names `source`, the field and the fault."""
-    return checked(inlined(yaml_file.parse(content, source), source), source)
+    return checked(raw(content, source), source)
 
 
-def checked(raw: object, source: Path | str) -> Config:
+def raw(content: bytes, source: Path | str) -> object:
+    """The values of one file, with the files that it names in their places. Raises ConfigError."""
+    return routing_table.inlined(inlined(yaml_file.parse(content, source), source), source)
+
+
+def checked(values: object, source: Path | str) -> Config:
     """Check values that may be a configuration. Raises ConfigError."""
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(mistakes(source, error)) from error
 

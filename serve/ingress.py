@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
 from models.scout.prescout import PreScout
-from serve import __version__, edge_body, explain, openapi, scaling
+from serve import __version__, edge_body, explain, openapi, scaling, wish
 from serve.attempts import Answer
 from serve.audit.log import open_audit
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
@@ -242,7 +242,7 @@ def _visit(request: Request) -> Visit:
 
 def _wishes(request: Request) -> Mapping[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
-    names = ("x-pointsman-sensitivity", "x-pointsman-prefer", "x-pointsman-exempt", *purse.HEADERS)
+    names = (*wish.HEADERS, *purse.HEADERS)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 

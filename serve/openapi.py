@@ -8,9 +8,13 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
+<<<<<<< HEAD
 from serve import __version__
 from serve.dashboard.routes import HOURS
 from serve.dashboard.shown import Dashboard
+=======
+from serve import __version__, wish
+>>>>>>> pol
 from serve.errors import (
     AuditUnavailable,
     BodyTimeout,
@@ -413,6 +417,8 @@ def _post(
                 "The lowest class of the data",
             ),
             _header("x-pointsman-prefer", ["cloud", "tier2", "tier3"], "Lanes to try first"),
+            _header("x-pointsman-stakes", [*wish.STAKES], "What a wrong answer costs; normal if not given"),
+            _header("x-pointsman-latency", [*wish.LATENCIES], "Who waits; interactive if not given"),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
         "responses": found | _errors(errors, shape),

@@ -3,7 +3,7 @@
 Pure: no I/O, no clock, no await. The same inputs give the same decision, so a decision can be replayed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -17,7 +17,9 @@ from serve.errors import (
     NoLaneAble,
     NoLaneAvailable,
 )
+from serve.ledger.money import micro
 from serve.request import RequestView
+from serve.routing_table import Choice
 from serve.signals import task
 from serve.signals.readings import BudgetReading, Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
@@ -82,8 +84,9 @@ def decide(
     permit = Permit(level, config.policy.permits(level), wish.exempt)
     excluded = tuple(_exclusions(signals, view, wish, permit, states, config))
     shut_out = {item.lane: item for item in excluded}
-    rule = next(rule for rule in config.policy.rules if _holds(rule.when, signals, view))
-    wanted = _order(rule, wish, config)
+    rule = next(rule for rule in config.policy.rules if holds(rule.when, signals, view, wish))
+    choice = _choice(rule, signals, config)
+    wanted = _order(rule, wish, config, choice.tier if choice else rule.tier)
     scarce = signals.budget.share >= config.budgets.downgrade_at and not wish.pin
     if scarce:
         costs = dict(signals.budget.costs)
@@ -94,19 +97,26 @@ def decide(
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
     reasons = (
         *_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals),
+        *_row(choice, wish),
         *_thrift(signals, scarce),
         *_doubts(signals, config),
         *_exempted(signals),
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
-    review = _review(level, signals, view, config)
+    review = _review(level, signals, view, wish, config)
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
 
 
 def fallbacks(rule: Rule, level: Sensitivity, config: Config) -> tuple[str, ...]:
-    """Lanes that may answer data of this class under this rule, in order, whether they are on or off."""
+    """Lanes that may answer data of this class under this rule, in order, whether they are on or off.
+
+    A rule that asks the routing table is shown with the row `other`.
+    """
     permitted = config.policy.permits(level)
-    return tuple(name for name in _order(rule, Wish(), config) if config.lane(name).location in permitted)
+    table = config.policy.table
+    tier = table.tasks["other"].tier if rule.tier == "table" and table else rule.tier
+    order = _order(rule, Wish(), config, tier)
+    return tuple(name for name in order if config.lane(name).location in permitted)
 
 
 def scout_matters(
@@ -126,7 +136,7 @@ def _opinions(signals: Signals, view: RequestView, config: Config) -> Iterator[S
     rules += [rule.when for rule in config.policy.review]
     asked = any(when.difficulty or when.confidence_at_least is not None for when in rules)
     limits = {when.confidence_at_least for when in rules if when.confidence_at_least is not None}
-    tasks: set[TaskType] = {name for when in rules for name in when.task or ()}
+    tasks: set[TaskType] = {name for when in rules for name in when.task or ()} | _alike(rules, config)
     guesses = [TaskReading(name, 1.0) for name in sorted(tasks)] + (
         [TaskReading("other", 1.0)] if tasks else []
     )
@@ -140,8 +150,19 @@ def _opinions(signals: Signals, view: RequestView, config: Config) -> Iterator[S
                 yield replace(signals, scout=judged, task=reading)
 
 
-def _holds(when: When, signals: Signals, view: RequestView) -> bool:
-    scout = signals.scout
+def _alike(rules: Iterable[When], config: Config) -> set[TaskType]:
+    """One task of each kind that the rows of the table, or the rules, tell apart."""
+    table = config.policy.table
+    if table is None:
+        return set()
+    named = {name for when in rules for name in when.task or ()}
+    rows = {(row.tier, row.threshold, name in named): name for name, row in table.tasks.items()}
+    return set(rows.values())
+
+
+def holds(when: When, signals: Signals, view: RequestView, wish: Wish) -> bool:
+    """Whether every condition that is given holds."""
+    scout, ceiling = signals.scout, signals.budget.ceiling
     checks = (
         when.input_tokens_over is None or signals.context.input_tokens > when.input_tokens_over,
         when.constraints_over is None or signals.constraints.count > when.constraints_over,
@@ -151,24 +172,41 @@ def _holds(when: When, signals: Signals, view: RequestView) -> bool:
         when.task is None or signals.task.task in when.task,
         when.tools is None or bool(view.tool_names) is when.tools,
         when.structured is None or view.structured is when.structured,
+        when.stakes is None or wish.stakes in when.stakes,
+        when.latency is None or wish.latency in when.latency,
+        when.ceiling_below_usd is None or (ceiling is not None and ceiling < micro(when.ceiling_below_usd)),
     )
     return all(checks)
 
 
-def _review(level: Sensitivity, signals: Signals, view: RequestView, config: Config) -> Reason | None:
+def _review(
+    level: Sensitivity, signals: Signals, view: RequestView, wish: Wish, config: Config
+) -> Reason | None:
     for rule in config.policy.review:
-        if level >= rule.when.level and _holds(rule.when, signals, view):
+        if level >= rule.when.level and holds(rule.when, signals, view, wish):
             return Reason(rule.name, rule.because)
     return None
 
 
-def _order(rule: Rule, wish: Wish, config: Config) -> list[str]:
+def _choice(rule: Rule, signals: Signals, config: Config) -> Choice | None:
+    table = config.policy.table
+    return table.choose(signals.task, signals.scout) if rule.tier == "table" and table else None
+
+
+def _order(rule: Rule, wish: Wish, config: Config, tier: int | str | None) -> list[str]:
     if wish.pin:
         return [wish.pin]
     names = list(dict.fromkeys([*rule.prefer, *(lane.name for lane in config.lanes)]))
+    if isinstance(tier, int):
+        names.sort(key=lambda name: _distance(config.lane(name).tier, tier))
     if wish.prefer is None:
         return names
     return sorted(names, key=lambda name: not _matches(wish.prefer, config.lane(name)))
+
+
+def _distance(tier: int, wanted: int) -> int:
+    """The wanted tier first, then the stronger ones, then the weaker ones."""
+    return tier - wanted if tier >= wanted else 10 + wanted - tier
 
 
 def _matches(preference: Preference | None, lane: Lane) -> bool:
@@ -264,6 +302,11 @@ def _reasons(
     yield Reason(rule.name, rule.because)
 
 
+def _row(choice: Choice | None, wish: Wish) -> Iterator[Reason]:
+    if choice is not None and not wish.pin:
+        yield Reason(f"row_{choice.task}", choice.text)
+
+
 def _thrift(signals: Signals, scarce: bool) -> Iterator[Reason]:
     if scarce:
         used = f"{signals.budget.share:.0%} of {signals.budget.tightest} is used"
@@ -273,6 +316,8 @@ def _thrift(signals: Signals, scarce: bool) -> Iterator[Reason]:
 def _doubts(signals: Signals, config: Config) -> Iterator[Reason]:
     """Whether a rule on the likely gain had to go by little more than the prior."""
     asked = any(rule.when.gain_at_least is not None for rule in config.policy.rules)
+    table = config.policy.table
+    asked = asked or (table is not None and any(row.threshold is not None for row in table.tasks.values()))
     if asked and signals.scout.unfamiliar >= UNFAMILIAR:
         yield Reason(
             "unfamiliar_prompt", "The prompt is unlike the training data: its likely gain is a prior."

@@ -8,12 +8,12 @@ refused.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 from serve.config import Config, HttpLane
 from serve.errors import InvalidRequest, KeyForbids, UnknownModel
 from serve.keys.rights import Rights
-from serve.signals.readings import Sensitivity
+from serve.signals.readings import Latency, Sensitivity, Stakes
 from serve.wire.openai_chat import ChatRequest, TextPart, UserMessage
 
 Preference = Literal["cloud", "tier2", "tier3"]
@@ -24,12 +24,24 @@ PREFIXES: Mapping[str, Preference] = {
     "[tier3]": "tier3",
 }
 
+STAKES: tuple[Stakes, ...] = get_args(Stakes)
+LATENCIES: tuple[Latency, ...] = get_args(Latency)
+HEADERS = (
+    "x-pointsman-sensitivity",
+    "x-pointsman-prefer",
+    "x-pointsman-exempt",
+    "x-pointsman-stakes",
+    "x-pointsman-latency",
+)
+Word = TypeVar("Word", bound=str)
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class.
 
     lanes: those the key may use, None for all. exempt: rules of the sensitivity signal that do not count.
+    stakes, latency: what the client says of the request; what follows from it is the policy's to say.
     """
 
     pin: str | None = None
@@ -37,6 +49,8 @@ class Wish:
     at_least: Sensitivity = Sensitivity.PUBLIC
     lanes: frozenset[str] | None = None
     exempt: frozenset[str] = frozenset()
+    stakes: Stakes = "normal"
+    latency: Latency = "interactive"
 
 
 def read(
@@ -49,7 +63,14 @@ def read(
     """
     at_least = max(rights.floor, _class(headers.get("x-pointsman-sensitivity")))
     exempt = _exempt(headers.get("x-pointsman-exempt"), rights)
-    wish = Wish(pin=_pin(request.model, config), at_least=at_least, lanes=rights.lanes, exempt=exempt)
+    wish = Wish(
+        pin=_pin(request.model, config),
+        at_least=at_least,
+        lanes=rights.lanes,
+        exempt=exempt,
+        stakes=_one_of(STAKES, headers, "x-pointsman-stakes", "normal"),
+        latency=_one_of(LATENCIES, headers, "x-pointsman-latency", "interactive"),
+    )
     if wish.pin and not rights.overrides:
         raise KeyForbids("This key may not choose a lane: send the model auto", param="model")
     if not (config.policy.overrides and rights.overrides):
@@ -80,6 +101,15 @@ def _class(header: str | None) -> Sensitivity:
             "x-pointsman-sensitivity must be public, internal or confidential",
             param="x-pointsman-sensitivity",
         ) from None
+
+
+def _one_of(known: tuple[Word, ...], headers: Mapping[str, str], name: str, usual: Word) -> Word:
+    if (header := headers.get(name)) is None:
+        return usual
+    for word in known:
+        if header.strip().lower() == word:
+            return word
+    raise InvalidRequest(f"{name} must be {', '.join(known[:-1])} or {known[-1]}", param=name)
 
 
 def _exempt(header: str | None, rights: Rights) -> frozenset[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.quality import complexity, constraints, latency, routing, scan_time, sensitivity, tools
+from bench.quality import complexity, constraints, latency, routing, scan_time, sensitivity, task, tools
 from bench.quality.cases import DataUnreadable
 
 _PLAIN = {
@@ -14,6 +14,7 @@ _PLAIN = {
     "scan-time": (scan_time.run, "the CPU time of the sensitivity signal, hostile inputs included"),
     "constraints": (constraints.run, "how well strict demands are counted"),
     "complexity": (complexity.run, "how often difficulty is judged as labelled"),
+    "task": (task.run, "how often the type of task is named as labelled"),
     "latency": (latency.run, "CPU time of a decision at 512 tokens"),
 }
 

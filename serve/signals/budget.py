@@ -16,7 +16,7 @@ def read(desk: Desk, terms: Terms, payer: Payer, size: Size, cap: int | None) ->
     """The reading for one request that may cost at most `cap` micro-dollars, None for no limit of its own."""
     costs = {name: _cost(terms, name, size) for name in terms.tariffs}
     if not any(tariff.billed for tariff in terms.tariffs.values()):
-        return BudgetReading(costs=tuple(costs.items()))
+        return BudgetReading(costs=tuple(costs.items()), ceiling=cap)
     limited = [account for account in terms.accounts(payer, desk.clock()) if account.limit is not None]
     seen = desk.balances(limited) if limited else {}
     used = {account: seen.get(account.id, Balance()).used for account in limited}
@@ -28,6 +28,7 @@ def read(desk: Desk, terms: Terms, payer: Payer, size: Size, cap: int | None) ->
         costs=tuple(costs.items()),
         refused=refused,
         down=desk.state == "down",
+        ceiling=cap,
     )
 
 

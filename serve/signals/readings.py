@@ -30,6 +30,10 @@ TaskType = Literal[
 ]
 
 
+Stakes = Literal["low", "normal", "high"]
+Latency = Literal["interactive", "background", "batch"]
+
+
 class Sensitivity(IntEnum):
     """How far the content of a request may travel. Ordered: compare, never match strings."""
 
@@ -137,6 +141,7 @@ class BudgetReading:
     costs     what each lane will likely cost, 0 for our own
     refused   lanes that may cost more than is left, and why
     down      nothing can be written down, so nothing may be spent
+    ceiling   the most that this request may cost, None without a limit of its own
     """
 
     share: float = 0.0
@@ -144,6 +149,7 @@ class BudgetReading:
     costs: tuple[tuple[str, int], ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     down: bool = False
+    ceiling: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from serve.signals.readings import (
     SensitivityReading,
     Signals,
     TaskReading,
+    TaskType,
 )
 from serve.wish import Wish
 
@@ -424,3 +425,72 @@ def test_another_opinion_matters_where_only_the_review_depends_on_it() -> None:
     asked = config(review=[review("seen", difficulty=["complex"])])
     for settings, matters in ((asked, True), (config(review=[review("seen")]), False)):
         assert scout_matters(signals(), view(), Wish(), ready(settings), settings) is matters
+
+
+def _table(**rows: Any) -> dict[str, Any]:
+    plain = {"tier": 1, "threshold": 0.4, "evidence": 7}
+    return {"version": "t1", "tasks": dict.fromkeys(get_args(TaskType), plain) | rows}
+
+
+@pytest.mark.parametrize(
+    ("task", "sure", "gain", "chain", "row"),
+    [
+        pytest.param("other", 0.9, 0.0, ["here", "tools", "europe", "world"], "other", id="tier-1"),
+        pytest.param("other", 0.9, 0.4, ["europe", "world", "here", "tools"], "other", id="raised-by-gain"),
+        pytest.param(
+            "code_review", 0.9, 0.9, ["europe", "world", "here", "tools"], "code_review", id="never-raised"
+        ),
+        pytest.param("code_review", 0.4, 0.0, ["here", "tools", "europe", "world"], "other", id="unsure"),
+        pytest.param("analysis", 0.9, 0.9, ["world", "europe", "here", "tools"], "analysis", id="frontier"),
+    ],
+)
+def test_the_row_of_the_task_says_which_tier_goes_first_and_the_reasons_say_which_row(
+    task: TaskType, sure: float, gain: float, chain: list[str], row: str
+) -> None:
+    table = _table(code_review={"tier": 2}, analysis={"tier": 3, "threshold": 0.4})
+    by_task = rule("by_task", "here") | {"tier": "table"}
+    settings = config(by_task, table=table)
+    seen = signals(task=TaskReading(task, sure))
+    judged = replace(seen, scout=replace(seen.scout, gain=gain, unfamiliar=0.0))
+    made = decide(judged, view(), Wish(), ready(settings), settings)
+    assert list(made.chain) == chain
+    assert [reason.code for reason in made.reasons] == ["by_task", f"row_{row}"]
+    assert "routing table t1" in made.reasons[1].text
+
+
+def test_another_opinion_on_the_task_matters_only_where_its_row_is_another() -> None:
+    by_task = rule("by_task", "here") | {"tier": "table"}
+    for rows, matters in (({}, False), ({"analysis": {"tier": 3}}, True)):
+        settings = config(by_task, table=_table(**rows))
+        assert scout_matters(signals(), view(), Wish(), ready(settings), settings) is matters
+
+
+@pytest.mark.parametrize(
+    ("when", "wish", "ceiling", "holds"),
+    [
+        pytest.param({"stakes": ["high"]}, Wish(stakes="high"), None, True, id="stakes"),
+        pytest.param({"stakes": ["high"]}, Wish(), None, False, id="usual-stakes"),
+        pytest.param({"latency": ["batch"]}, Wish(latency="batch"), None, True, id="latency"),
+        pytest.param({"latency": ["batch"]}, Wish(), None, False, id="somebody-waits"),
+        pytest.param({"ceiling_below_usd": 0.01}, Wish(), 9_999, True, id="below-the-ceiling"),
+        pytest.param({"ceiling_below_usd": 0.01}, Wish(), 10_000, False, id="at-the-ceiling"),
+        pytest.param({"ceiling_below_usd": 0.01}, Wish(), None, False, id="no-ceiling"),
+    ],
+)
+def test_stakes_latency_and_ceiling_are_conditions(
+    when: dict[str, Any], wish: Wish, ceiling: int | None, holds: bool
+) -> None:
+    settings = config(rule("asked", "world", **when), rule("default", "here"))
+    seen = signals(budget=BudgetReading(ceiling=ceiling))
+    made = decide(seen, view(), wish, ready(settings), settings)
+    assert made.reason == ("asked" if holds else "default")
+
+
+@pytest.mark.parametrize(
+    ("tier", "table", "words"),
+    [("table", None, "there is no table"), (1, _table(), "nothing would read it")],
+    ids=["no-table", "unread"],
+)
+def test_a_table_and_its_reader_come_together(tier: object, table: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        config(rule("one", "here") | {"tier": tier}, table=table)

@@ -127,12 +127,19 @@ def test_a_header_is_a_wish(headers: dict[str, str], wished: Wish) -> None:
         (CLASS, "public, secret"),
         (PREFER, "heavy"),
         (PREFER, "cloud, tier2"),
+        ("x-pointsman-stakes", "huge"),
+        ("x-pointsman-latency", ""),
     ],
 )
 def test_a_header_that_means_nothing_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         read(asked(), {name: value})
     assert error.value.param == name
+
+
+def test_stakes_and_latency_are_told_even_where_nobody_may_steer() -> None:
+    headers = {"x-pointsman-stakes": " High", "x-pointsman-latency": "batch"}
+    assert read(asked(), headers, overrides=False)[1] == Wish(stakes="high", latency="batch")
 
 
 def test_a_header_beats_a_prefix_which_then_is_text() -> None:

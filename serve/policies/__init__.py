@@ -1,0 +1,1 @@
+"""What a policy allows, says and would change: check, explain, test, diff. Runs no lane."""
