@@ -29,6 +29,7 @@ from serve.keys.rights import Allowance
 from serve.keys.store import KeyStore
 from serve.signals.readings import Sensitivity
 from tests.support.databases import KINDS, database
+from tests.support.memory import memory_folder
 from tests.support.nightly import cases
 
 DEFAULTS = LimitsConfig()
@@ -43,8 +44,8 @@ def made(name: str = "me", expires: float | None = None, **grant: Any) -> tuple[
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with database(request.param, tmp_path_factory.mktemp(request.param)) as url:
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with memory_folder() as folder, database(request.param, folder) as url:
         yield url
 
 
