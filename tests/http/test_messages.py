@@ -422,3 +422,17 @@ def test_confidential_text_leaves_in_no_field(s: Scene) -> None:
     assert s.cloud.requests
     assert CARD.encode() not in s.cloud.received_bytes
     assert digits not in s.cloud.received_bytes
+
+
+def test_an_answer_for_a_reviewer_is_held_here_too(scene: Start) -> None:
+    """202 and a place to look; nothing of the answer."""
+    plain = config("http://127.0.0.1:9", "http://127.0.0.1:9").model_dump(mode="json")
+    rule = {"name": "careful", "when": {"class_at_least": "confidential"}, "because": "the tests want it"}
+    s = scene(policy=plain["policy"] | {"review": [rule]})
+    with sdk(s.url) as client:
+        raw = client.messages.with_raw_response.create(
+            model="auto", max_tokens=50, messages=[{"role": "user", "content": f"My card is {CARD}"}]
+        )
+    assert raw.http_response.status_code == 202
+    assert raw.headers["location"].startswith("/v1/reviews/")
+    assert "upstream answers" not in raw.http_response.text
