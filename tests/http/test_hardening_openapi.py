@@ -43,6 +43,8 @@ SHARES |= {
     "review": 0.02,
     "approve_review": 0.02,
     "reject_review": 0.02,
+    "feedback": 0.03,
+    "stats": 0.01,
 }
 SECRET = {"model": "auto", "messages": [{"role": "user", "content": "My card is 4111 1111 1111 1111"}]}
 
@@ -91,6 +93,15 @@ def operations(scene: Scene) -> dict[str, Any]:
     return found
 
 
+def answered(scene: Scene) -> str:
+    """The id of a decision that is over."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+    answer = httpx2.post(f"{scene.url}/v1/chat/completions", json=body, timeout=PATIENCE_S)
+    assert answer.status_code == 200
+    found: str = answer.headers["x-pointsman-decision-id"]
+    return found
+
+
 def reachable(name: str, shapes: dict[str, Any]) -> set[str]:
     found, todo = {name}, [name]
     while todo:
@@ -110,6 +121,7 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
     seen: dict[int, int] = {}
     examples = int(cases(2000, 20_000) * SHARES[name])
     waiting = held(running, examples) if "{id}" in operation.path else []
+    decision = answered(running) if name == "feedback" else ""
 
     @settings(
         max_examples=examples,
@@ -126,6 +138,8 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
             case.body["model"] = LANES[len(case.body["model"]) % len(LANES)]
         if waiting and sum(seen.values()) % 4:  # a made-up id is no review
             case.path_parameters["id"] = waiting.pop()
+        if decision and sum(seen.values()) % 4 and isinstance(case.body, dict) and "decision_id" in case.body:
+            case.body["decision_id"] = decision
         answer = case.call(timeout=PATIENCE_S)
         seen[answer.status_code] = seen.get(answer.status_code, 0) + 1
         case.validate_response(answer, checks=CHECKS)
