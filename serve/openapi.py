@@ -8,13 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
-<<<<<<< HEAD
-from serve import __version__
+from serve import __version__, wish
 from serve.dashboard.routes import HOURS
 from serve.dashboard.shown import Dashboard
-=======
-from serve import __version__, wish
->>>>>>> pol
 from serve.errors import (
     AuditUnavailable,
     BodyTimeout,
