@@ -43,6 +43,9 @@ SHARES |= {
     "review": 0.02,
     "approve_review": 0.02,
     "reject_review": 0.02,
+    "metrics": 0.01,
+    "dashboard_page": 0.01,
+    "dashboard": 0.01,
 }
 SECRET = {"model": "auto", "messages": [{"role": "user", "content": "My card is 4111 1111 1111 1111"}]}
 
