@@ -54,6 +54,9 @@ SHARES |= {
     "reject_review": 0.02,
     "feedback": 0.03,
     "stats": 0.01,
+    "metrics": 0.01,
+    "dashboard_page": 0.01,
+    "dashboard": 0.01,
 }
 SHARES |= {"responses": 0.06, "response": 0.01, "delete_response": 0.01, "completions": 0.03}
 SECRET = {"model": "auto", "messages": [{"role": "user", "content": "My card is 4111 1111 1111 1111"}]}
