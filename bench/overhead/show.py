@@ -80,7 +80,7 @@ def _ratio(cost: float | None, other: float | None) -> str:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """CPU-ms per request of every router in every cell, on a logarithmic scale."""
+    """CPU-ms per request of every router in every cell."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -97,7 +97,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axes.bar_label(bars, [f"{cost:.1f}" if cost else "failed" for cost in costs], fontsize=7, padding=2)
     axes.set_yticks([row + 0.4 - height / 2 for row in range(len(cells))], list(cells))
     axes.invert_yaxis()
-    axes.set_xscale("log")
     axes.set_xlabel("CPU-ms per request over the whole process tree (without what it spends idle)")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
