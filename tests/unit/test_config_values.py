@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve.config import EnvRef, FileRef, HttpLane, load
+from serve.config import ON_PREMISES, EnvRef, FileRef, HttpLane, load
 from serve.signals.readings import Sensitivity
+from tests.support.shipped import SHIPPED
 from tests.unit.test_config import GOOD, changed, written
 
 ROOT = Path(__file__).parents[2]
@@ -124,12 +125,12 @@ def test_a_loaded_configuration_cannot_be_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"}),
+    SHIPPED,
     ids=lambda path: path.stem,
 )
 def test_every_file_we_ship_loads_and_keeps_secrets_here(path: Path) -> None:
     settings = load(path)
     assert settings.policy.permits(Sensitivity.CONFIDENTIAL) <= {"device", "private"}
-    assert any(lane.location == "device" for lane in settings.lanes)
+    assert any(lane.location in ON_PREMISES for lane in settings.lanes)
     assert load(path) == settings
     assert json.loads(settings.model_dump_json())

@@ -12,9 +12,9 @@ from serve.config import Config, load
 from serve.errors import ConfigError
 from serve.up import describe
 from tests.support.manifests import OVERLAYS, application, groups
+from tests.support.shipped import SHIPPED
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
 
 
 def written(tmp_path: Path, **changes: Any) -> Path:
@@ -43,14 +43,14 @@ def test_open_mode_is_refused_off_loopback(tmp_path: Path, host: str) -> None:
     assert load(written(tmp_path, server={"host": host}, keys=None)).keys.mode == "required"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_a_shipped_configuration_is_open_on_loopback_only(path: Path) -> None:
     config = load(path)
     assert config.keys.mode == "required" or config.server.host == "127.0.0.1"
     assert (config.keys.mode == "open") == (path.name in ("cpu.yaml", "laptop-ollama.yaml"))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_serves_own_commands_always_ask_for_keys(path: Path) -> None:
     assert built(AppArgs(config=str(path))).keys.mode == "required"
 

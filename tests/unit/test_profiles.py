@@ -9,20 +9,20 @@ import pytest
 from serve.app import graph
 from serve.config import Config, load
 from serve.render import group_of
-from tests.support.manifests import ROOT, deployed
+from tests.support.manifests import deployed
+from tests.support.shipped import SHIPPED
 
-CONFIGS = sorted({*(ROOT / "configs").glob("*.yaml")} - {ROOT / "configs" / "prices.yaml"})
-GPU_CONFIGS = [path for path in CONFIGS if path.name.startswith(("gpu-", "cluster"))]
+GPU_CONFIGS = [path for path in SHIPPED if path.name.startswith(("gpu-", "cluster"))]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_configuration_loads(path: Path) -> None:
     config = load(path)
     assert bool(config.engines) == (config.profile != "core")
     assert deployed(graph(config)).keys() >= {f"Engine-{name}" for name in config.engines}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_engine_options_pass_vllm_s_own_parser(path: Path) -> None:
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vLLM is not installed: the options of engines are not checked")
