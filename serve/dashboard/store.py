@@ -8,19 +8,17 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
-    and_,
     case,
     cast,
     func,
-    or_,
     select,
 )
 
 from serve import state
-from serve.config import ON_PREMISES
 from serve.dashboard.shown import Budget, Kept, Recent, Slice, Task, Totals
 from serve.ledger import tables as ledger
 from serve.ledger.entries import periods
+from serve.outcomes import queries
 from serve.outcomes import tables as outcomes
 
 HOUR_MS = 3_600_000
@@ -29,12 +27,6 @@ MOST_RECENT = 30
 MOST_BUDGETS = 30
 
 _d, _f = outcomes.DECISIONS.c, outcomes.FEEDBACK.c
-_JOINED = outcomes.DECISIONS.outerjoin(outcomes.FEEDBACK, _d.decision_id == _f.decision_id)
-_AT_HOME = _d.location.in_(sorted(ON_PREMISES))
-_LOCAL = and_(_d.error.is_(None), _AT_HOME)
-_CLOUD = and_(_d.error.is_(None), _d.lane.is_not(None), _d.location.not_in(sorted(ON_PREMISES)))
-_BAD = or_(_d.error.is_not(None), _d.retried, func.coalesce(_d.verdict, "") == "invalid")
-_GOOD = or_(_f.success.is_(True), and_(_f.success.is_(None), ~_BAD))
 
 
 class DashboardStore:
@@ -72,8 +64,8 @@ def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 _MONEY = (_sum(_d.cost).label("cost"), _sum(_d.baseline).label("always_cloud"))
 _SPLIT = (
-    _count(_LOCAL).label("local"),
-    _count(_CLOUD).label("cloud"),
+    _count(queries.LOCAL).label("local"),
+    _count(queries.CLOUD).label("cloud"),
     _count(_d.error.is_not(None)).label("failed"),
 )
 _TROUBLE = (_count(_d.fallbacks > 0).label("fallbacks"), _count(_d.escalations > 0).label("escalations"))
@@ -90,7 +82,11 @@ def _totals(connection: Connection, since: int) -> Totals:
 def _p95(connection: Connection, since: int, number: int) -> int | None:
     place = max(0, -(-number * 95 // 100) - 1)
     wanted = (
-        select(_d.latency_ms).where(_d.at >= since, _LOCAL).order_by(_d.latency_ms).limit(1).offset(place)
+        select(_d.latency_ms)
+        .where(_d.at >= since, queries.LOCAL)
+        .order_by(_d.latency_ms)
+        .limit(1)
+        .offset(place)
     )
     found: int | None = connection.execute(wanted).scalar()
     return found
@@ -117,10 +113,10 @@ def _tasks(connection: Connection, since: int) -> list[Task]:
             _SPLIT[0],
             *_TROUBLE,
             *_MONEY,
-            _count(_GOOD).label("good"),
+            _sum(queries.success()).label("good"),
             told,
         )
-        .select_from(_JOINED)
+        .select_from(queries.JOINED)
         .where(_d.at >= since)
         .group_by(_d.task)
         .order_by(func.count().desc(), _d.task)
