@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -27,6 +28,8 @@ from serve.errors import (
 from serve.lanes import body as bodies
 from serve.wire import sse
 
+_OPENAI = ("api.openai.com", ".openai.azure.com")
+
 
 class OpenAILane:
     """One endpoint. Retries are dispatch's business: the SDK's are off."""
@@ -39,7 +42,7 @@ class OpenAILane:
 
     async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
         """The answer as JSON documents of OpenAI's shape, unread. Raises LaneError."""
-        request: dict[str, Any] = json.loads(body) | {"model": self._lane.model}
+        request = in_its_words(self._lane.url, json.loads(body) | {"model": self._lane.model})
         if stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
@@ -73,6 +76,19 @@ class OpenAILane:
                 raise LaneUnavailable(self._lane.name, "reported an error in its stream")
             yield event.data
         raise LaneUnavailable(self._lane.name, "the stream ended early")
+
+
+def in_its_words(url: str | None, request: dict[str, Any]) -> dict[str, Any]:
+    """The request with the names of fields that this endpoint takes.
+
+    OpenAI's reasoning models refuse `max_tokens`, and all of its models take `max_completion_tokens`
+    (platform.openai.com/docs/api-reference/chat/create); many other servers know only the older name.
+    """
+    host = urlsplit(url or "").hostname or ""
+    if not host.endswith(_OPENAI) or "max_tokens" not in request:
+        return request
+    limit = request["max_tokens"]
+    return {"max_completion_tokens": limit} | {k: v for k, v in request.items() if k != "max_tokens"}
 
 
 def lane_error(lane: str, error: Exception) -> LaneError:

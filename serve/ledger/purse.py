@@ -27,7 +27,7 @@ class Purse:
     def __init__(self, desk: Desk, terms: Terms, key: Key, headers: Mapping[str, str]) -> None:
         self._desk, self._terms = desk, terms
         self._payer = Payer(key, _session(headers.get(SESSION_HEADER)))
-        self._cap = _lower(terms.request_cap, headers.get(MOST_HEADER))
+        self._cap = lower(terms.request_cap, headers.get(MOST_HEADER))
 
     def seen(self, signals: Signals, request: ChatRequest, view: RequestView) -> Signals:
         """`signals` with what may still be spent."""
@@ -55,8 +55,8 @@ def _session(header: str | None) -> str | None:
     return header
 
 
-def _lower(cap: int | None, header: str | None) -> int | None:
-    """A client may lower its limit, never raise it."""
+def lower(cap: int | None, header: str | None) -> int | None:
+    """The limit in micro-dollars: a client may lower its own, never raise it. Raises InvalidRequest."""
     if header is None:
         return cap
     try:

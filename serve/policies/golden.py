@@ -18,6 +18,7 @@ from serve import policy, schemas, wish, yaml_file
 from serve.config import Config
 from serve.errors import ConfigError, HttpError
 from serve.keys.rights import Rights
+from serve.ledger import purse
 from serve.ledger.estimate import Size, usual, worst
 from serve.ledger.money import micro
 from serve.ledger.prices import tariffs
@@ -196,9 +197,7 @@ def _budget(
     signals: Signals, view: RequestView, config: Config, share: float, headers: dict[str, str]
 ) -> BudgetReading:
     cap = config.budgets.request
-    if header := headers.get("x-pointsman-max-cost-usd"):
-        cap = float(header) if cap is None else min(cap, float(header))
-    ceiling = None if cap is None else micro(cap)
+    ceiling = purse.lower(None if cap is None else micro(cap), headers.get(purse.MOST_HEADER))
     size = Size(signals.context.input_tokens, view.output_tokens, 1, len(view.opaque), bool(view.tool_names))
     billed = {name: tariff for name, tariff in tariffs(config).items() if tariff.billed}
     likely, most = usual(size), {name: worst(size, tariff) for name, tariff in billed.items()}

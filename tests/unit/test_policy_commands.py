@@ -88,6 +88,13 @@ def test_a_case_that_fails_shows_what_was_expected_and_what_was_decided(tmp_path
     assert "0 of 1 cases are as expected." in said
 
 
+def test_a_header_that_means_nothing_is_refused_as_the_router_would(tmp_path: Path) -> None:
+    case = {"name": "dear", "request": "Hello", "headers": {"x-pointsman-max-cost-usd": "cheap"}}
+    path = tmp_path / "some.cases.yaml"
+    path.write_text(yaml.safe_dump({"cases": [case | {"expect": {"refused": "invalid_request"}}]}))
+    assert "1 of 1 cases" in told("test", path, written(tmp_path / "policy.yaml"), exit_code=0)
+
+
 @pytest.mark.parametrize(
     ("cases", "words"),
     [

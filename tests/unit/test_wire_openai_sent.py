@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from serve.errors import LaneProtocolError
+from serve.lanes.openai import in_its_words
 from serve.wire.openai_answer import ChatCompletion, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest, Wire, parse
 
@@ -202,3 +203,17 @@ def test_every_model_of_the_wire_drops_what_it_does_not_know_and_refuses_nan() -
     assert {(one.model_config["extra"], one.model_config["allow_inf_nan"]) for one in seen} == {
         ("ignore", False)
     }
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.openai.com/v1", "https://eu.api.openai.com/v1", "https://me.openai.azure.com"]
+)
+def test_openai_itself_is_told_the_limit_by_the_name_that_all_its_models_take(url: str) -> None:
+    assert in_its_words(url, {"model": "m", "max_tokens": 5}) == {"model": "m", "max_completion_tokens": 5}
+    both = {"max_tokens": 5, "max_completion_tokens": 7}
+    assert in_its_words(url, both) == {"max_completion_tokens": 7}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:11434/v1", "https://api.openai.com.evil.example/v1", None])
+def test_any_other_server_gets_the_limit_as_the_client_named_it(url: str | None) -> None:
+    assert in_its_words(url, {"max_tokens": 5}) == {"max_tokens": 5}
