@@ -1,0 +1,218 @@
+"""The one YAML file that describes a Pointsman: read, checked as a whole, then never changed.
+
+Knows what a right configuration is. Does not start anything.
+"""
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from serve import routing_table, yaml_file
+from serve.audit.config import AuditConfig
+from serve.config.dispatch import DispatchConfig, OverflowConfig, RetryConfig
+from serve.config.engines import Autoscaling, EngineAutoscaling, EngineConfig, ScoutConfig
+from serve.config.lanes import (
+    ON_PREMISES,
+    SWITCHED_OFF,
+    EngineLane,
+    HttpLane,
+    Lane,
+    LaneSwitch,
+    Location,
+    is_loopback,
+)
+from serve.config.policy import PolicyConfig, Rule, When
+from serve.config.server import ServerConfig, StateConfig
+from serve.config.signals import SensitivityConfig, SignalsConfig
+from serve.config.strict import EnvRef, FileRef, Name, Strict
+from serve.errors import ConfigError
+from serve.keys.config import KeysConfig, LimitsConfig
+from serve.ledger.config import BudgetsConfig, Prices, inlined
+from serve.metrics.config import MetricsConfig
+from serve.outcomes.config import OutcomesConfig
+from serve.reviews.config import ReviewsConfig
+from serve.signals.readings import Sensitivity
+from serve.surfaces.responses.config import ResponsesConfig
+
+
+class Config(Strict):
+    """Everything about one Pointsman."""
+
+    profile: Literal["core", "cpu", "gpu"] = Field("core", description="which packages `make run` installs")
+    server: ServerConfig = ServerConfig()
+    keys: KeysConfig = KeysConfig()
+    limits: LimitsConfig = LimitsConfig()
+    state: StateConfig = StateConfig()
+    audit: AuditConfig = AuditConfig()
+    reviews: ReviewsConfig = ReviewsConfig()
+    responses: ResponsesConfig = ResponsesConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    outcomes: OutcomesConfig = OutcomesConfig()
+    engines: dict[Name, EngineConfig] = Field(default_factory=dict)
+    scout: ScoutConfig | None = None
+    signals: SignalsConfig = SignalsConfig()
+    lanes: tuple[Lane, ...] = Field(min_length=1)
+    policy: PolicyConfig
+    dispatch: DispatchConfig = DispatchConfig()
+    prices: Prices = Field(Prices(), description="or the path of a file of them, relative to this one")
+    budgets: BudgetsConfig = BudgetsConfig()
+
+    @model_validator(mode="after")
+    def _refers_to_what_exists(self) -> "Config":
+        names = [lane.name for lane in self.lanes]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"lanes: {min(doubled)!r} is defined twice")
+        for lane in self.lanes:
+            if isinstance(lane, EngineLane) and lane.engine not in self.engines:
+                raise ValueError(f"lanes.{lane.name}.engine: no engine is called {lane.engine!r}")
+        for rule in self.policy.rules:
+            if unknown := [name for name in rule.prefer if name not in names]:
+                raise ValueError(f"policy.rules.{rule.name}.prefer: no lane is called {unknown[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_exists(self) -> "Config":
+        name = self.outcomes.baseline
+        if name is not None and name not in {lane.name for lane in self.lanes}:
+            raise ValueError(f"outcomes.baseline: no lane is called {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _open_only_on_loopback(self) -> "Config":
+        if self.keys.mode == "open" and not is_loopback(self.server.host):
+            raise ValueError(
+                f"keys.mode: open lets everybody in, so server.host must be a loopback address, "
+                f"not {self.server.host!r}: use keys.mode: required"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_lane_is_reachable(self) -> "Config":
+        public = self.policy.permits(Sensitivity.PUBLIC)
+        for lane in self.lanes:
+            if lane.location not in public:
+                raise ValueError(
+                    f"lanes.{lane.name}: no data class may go to {lane.location!r}: nobody can reach it"
+                )
+        idle = self.engines.keys() - {lane.engine for lane in self.lanes if isinstance(lane, EngineLane)}
+        if idle:
+            raise ValueError(f"engines.{min(idle)}: no lane uses it")
+        return self
+
+    @model_validator(mode="after")
+    def _every_provider_is_priced(self) -> "Config":
+        listed = self.prices.lanes.keys()
+        for lane in self.lanes:
+            priced = lane.price or lane.name in listed or (lane.kind != "engine" and lane.model in listed)
+            if lane.location not in ON_PREMISES and not priced and self.prices.unlisted is None:
+                raise ValueError(
+                    f"lanes.{lane.name}: costs money, and no price says how much: set its price, or prices.lanes"
+                )
+        return self
+
+    @cached_property
+    def version(self) -> str:
+        """sha256 of `canonical`: two equal versions decide alike. Secrets are not part of it."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @cached_property
+    def canonical(self) -> str:
+        """The whole configuration as JSON that is the same in every process: sets and keys are sorted."""
+        return json.dumps(self.model_dump(), sort_keys=True, default=_canonical)
+
+    def declared(self, keys_file: Path | None = None) -> "Config":
+        """The same where Serve chooses the address: keys are required, and may come from a file named outside.
+
+        Raises pydantic's ValidationError for a relative `keys_file`.
+        """
+        source = {"file": keys_file, "url": None} if keys_file else {}
+        keys = KeysConfig.model_validate(self.keys.model_dump() | source | {"mode": "required"})
+        return Config.model_validate(
+            {name: getattr(self, name) for name in Config.model_fields} | {"keys": keys}
+        )
+
+    def lane(self, name: str) -> EngineLane | HttpLane:
+        """The lane called `name`. Raises KeyError."""
+        return next((lane for lane in self.lanes if lane.name == name), None) or _missing(name)
+
+
+def _canonical(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
+
+
+def _missing(name: str) -> EngineLane | HttpLane:
+    raise KeyError(name)
+
+
+def load(path: Path | str) -> Config:
+    """Read and check one file. Raises ConfigError that names the file, the field and the fault."""
+    return parse(yaml_file.read(path), path)
+
+
+def parse(content: bytes, source: Path | str) -> Config:
+    """Check the bytes of one file. Raises ConfigError that names `source`, the field and the fault."""
+    return checked(raw(content, source), source)
+
+
+def raw(content: bytes, source: Path | str) -> object:
+    """The values of one file, with the files that it names in their places. Raises ConfigError."""
+    return routing_table.inlined(inlined(yaml_file.parse(content, source), source), source)
+
+
+def checked(values: object, source: Path | str) -> Config:
+    """Check values that may be a configuration. Raises ConfigError."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(mistakes(source, error)) from error
+
+
+def mistakes(source: Path | str, error: ValidationError) -> str:
+    """Every mistake with the path of its field, and never a value: it may be a secret in a wrong place."""
+    lines = [f"{source}: {error.error_count()} mistake(s)"]
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        lines.append(f"  {where}: {item['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
+
+
+__all__ = [
+    "ON_PREMISES",
+    "SWITCHED_OFF",
+    "Autoscaling",
+    "Config",
+    "DispatchConfig",
+    "EngineAutoscaling",
+    "EngineConfig",
+    "EngineLane",
+    "EnvRef",
+    "FileRef",
+    "HttpLane",
+    "Lane",
+    "LaneSwitch",
+    "Location",
+    "Name",
+    "OverflowConfig",
+    "PolicyConfig",
+    "RetryConfig",
+    "Rule",
+    "ScoutConfig",
+    "SensitivityConfig",
+    "ServerConfig",
+    "SignalsConfig",
+    "Strict",
+    "When",
+    "checked",
+    "load",
+    "mistakes",
+    "parse",
+    "raw",
+]
