@@ -122,7 +122,7 @@ def test_this_test_would_notice_a_cloud_that_is_asked_without_an_intent(folder: 
     seen: list[bool] = []
     with audited(folder / "state.db", sees_intent=seen, audit={"enabled": False}) as s:
         assert s.post(model="cloud-openai").status_code == 200
-        assert s.health() == {"state": "off", "why": None, "lost": 0}
+        assert s.health() == {"state": "off", "why": None, "lost": 0, "failures": 0}
     assert seen
     assert not any(seen)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -245,15 +244,6 @@ def test_a_botched_call_of_a_small_model_comes_as_a_valid_one(s: Scene, fault: s
     [call] = answer.content
     assert call.type == "tool_use"
     assert isinstance(call.input["days"], int)
-
-
-def test_the_snippet_of_the_docs(s: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    """It runs as it stands, at this address."""
-    text = (Path(__file__).parents[2] / "docs/clients-anthropic.md").read_text()
-    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert "http://127.0.0.1:8000" in block
-    exec(block.replace("http://127.0.0.1:8000", s.url), {})  # noqa: S102 - our own docs
-    assert capsys.readouterr().out.count("upstream answers") == 2
 
 
 # --- errors ----------------------------------------------------------------------------------------------------
