@@ -102,6 +102,11 @@ class Router:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
             self.meters.follow(config)
 
+    async def close(self) -> None:
+        """Write down what is settled and told but not yet on the disk. For the end of the process."""
+        parts = (self.ledger.close, self.audit.close, self.tracking.close)
+        await asyncio.gather(*(asyncio.to_thread(part) for part in parts))
+
     async def decide(
         self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
     ) -> Decided:

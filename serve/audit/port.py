@@ -30,6 +30,10 @@ class Audit(Protocol):
         """`state` (`ok`, `starting`, `failing`, `off`), `why`, records `lost`, and `failures`: writes that failed."""
         ...
 
+    def close(self) -> None:
+        """Write what waits, within a bounded time, and let go of the database. Blocks."""
+        ...
+
 
 class NoAudit:
     """Nothing is written down, and nothing waits for it."""
@@ -47,3 +51,6 @@ class NoAudit:
     def status(self) -> dict[str, JsonValue]:
         """Off."""
         return {"state": "off", "why": None, "lost": 0, "failures": 0}
+
+    def close(self) -> None:
+        """Nothing waits."""

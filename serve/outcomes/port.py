@@ -16,6 +16,10 @@ class Tracking(Protocol):
         """`state` (`up`, `idle`, `down`, `off`), `note`, and how many rows were `lost`."""
         ...
 
+    def close(self) -> None:
+        """Write what waits, within a bounded time, and let go of the database. Blocks."""
+        ...
+
 
 class NoTracking:
     """Nothing is kept."""
@@ -26,3 +30,6 @@ class NoTracking:
     def status(self) -> dict[str, str | int | None]:
         """Off."""
         return {"state": "off", "note": None, "lost": 0}
+
+    def close(self) -> None:
+        """Nothing waits."""

@@ -16,12 +16,12 @@ import uvicorn
 from pydantic import JsonValue
 
 from models.scout.prescout import PreScout
-from serve.audit.log import AuditLog, open_audit
+from serve.audit.log import open_audit
 from serve.cloud import CloudProxy
 from serve.config import Config
 from serve.ingress import http_app
 from serve.lanes.load import LaneLoad
-from serve.outcomes.tracker import Tracker, open_tracking
+from serve.outcomes.tracker import open_tracking
 from serve.router import Router
 from serve.signals.gather import Judges
 from tests.support.memory import memory_folder
@@ -130,11 +130,6 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     started.set()
     await task
     await proxy.close()
-    await asyncio.to_thread(router.ledger.close)
-    if isinstance(audit, AuditLog):
-        await asyncio.to_thread(audit.close)
-    if isinstance(tracking, Tracker):
-        await asyncio.to_thread(tracking.close)
 
 
 def _own_state(settings: Config, folder: Path) -> Config:
