@@ -134,7 +134,7 @@ FAULTS: tuple[Fault, ...] = (
         "R1",
         "SIGKILL the busiest local lane every 5 s",
         _kill_lanes,
-        seconds=25,
+        seconds=55,
         promises=_within_deadline,
     ),
     Fault(
