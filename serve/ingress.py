@@ -123,6 +123,7 @@ def _living(
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
+        await router.warm()
         async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
             yield
         await dashboard.close()

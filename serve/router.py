@@ -102,6 +102,13 @@ class Router:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
             self.meters.follow(config)
 
+    async def warm(self) -> None:
+        """Build the tables of the signals, so that the first request does not wait for them."""
+        asked = ChatRequest.model_validate(
+            {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+        )
+        await gather(view_of(asked), replace(self._judges, scout=None), self.config.signals, lambda _: False)
+
     async def close(self) -> None:
         """Write down what is settled and told but not yet on the disk. For the end of the process."""
         parts = (self.ledger.close, self.audit.close, self.tracking.close)
