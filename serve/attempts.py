@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from serve import holdback, verdict
+from serve.checks import Checks
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
@@ -97,7 +98,7 @@ UNCOUNTED = _Uncounted()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request on its way.
+    """One request on its way, and what its answer must be like (`checks`).
 
     `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
     """
@@ -110,6 +111,7 @@ class Job:
     spent: Callable[[int], None] = lambda tokens: None
     trail: Trail = field(default_factory=Trail)
     meter: Meter = UNCOUNTED
+    checks: Checks | None = None
 
     @property
     def streams(self) -> bool:
@@ -119,7 +121,7 @@ class Job:
         """
         request = self.request
         tools = bool(request.tools) and request.tool_choice != "none"
-        held_back = request.structured or (tools and not holdback.applies(request))
+        held_back = self.checks is not None or request.structured or (tools and not holdback.applies(request))
         return bool(request.stream) and not held_back
 
     def left(self, seconds: float) -> float:
@@ -199,7 +201,7 @@ class Asker:
                 )
             whole = completion(name, document)
             charge.hear(whole)
-        judged = verdict.judge(job.request, whole)
+        judged = verdict.judge(job.request, whole, job.checks)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault)
         usage = judged.answer.usage
