@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from serve import holdback, verdict
+from serve.checks import Checks
 from serve.config import Config
 from serve.errors import (
     AnswerInvalid,
@@ -41,7 +42,7 @@ MOST_TOKENS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One lane asked once, and how it went: `ok`, `repaired`, `cancelled` or a LaneError's outcome."""
+    """One lane asked once, and how it went: `ok`, `repaired`, `reasked`, `cancelled` or a LaneError's outcome."""
 
     lane: str
     outcome: str
@@ -73,15 +74,18 @@ class Charge(Protocol):
 class Meter(Protocol):
     """Who keeps count of what attempts cost."""
 
-    async def begin(self, lane: str) -> Charge:
-        """Open an attempt at `lane`. Raises LaneError when there is no money for it: the lane is not asked."""
+    async def begin(self, lane: str, more: int = 0) -> Charge:
+        """Open an attempt at `lane`, with `more` tokens than the client sent.
+
+        Raises LaneError when there is no money for it: the lane is not asked.
+        """
         ...
 
 
 class _Uncounted(AbstractContextManager["_Uncounted", None]):
     """A meter and charge for work that costs nobody anything."""
 
-    async def begin(self, lane: str) -> Charge:
+    async def begin(self, lane: str, more: int = 0) -> Charge:
         return self
 
     def taken(self) -> None: ...
@@ -97,7 +101,7 @@ UNCOUNTED = _Uncounted()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request on its way.
+    """One request on its way, and what its answer must be like (`checks`).
 
     `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
     """
@@ -110,6 +114,8 @@ class Job:
     spent: Callable[[int], None] = lambda tokens: None
     trail: Trail = field(default_factory=Trail)
     meter: Meter = UNCOUNTED
+    checks: Checks | None = None
+    more_tokens: int = 0  # of input, beyond what the client sent
 
     @property
     def streams(self) -> bool:
@@ -119,7 +125,7 @@ class Job:
         """
         request = self.request
         tools = bool(request.tools) and request.tool_choice != "none"
-        held_back = request.structured or (tools and not holdback.applies(request))
+        held_back = self.checks is not None or request.structured or (tools and not holdback.applies(request))
         return bool(request.stream) and not held_back
 
     def left(self, seconds: float) -> float:
@@ -178,7 +184,7 @@ class Asker:
 
     async def ask(self, job: Job, name: str, take_s: float) -> Answer:
         """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
-        charge = await job.meter.begin(name)
+        charge = await job.meter.begin(name, job.more_tokens)
         try:
             if self._load.brimful(name):
                 raise LaneFull(name, "as many calls as it takes are in flight")
@@ -199,9 +205,9 @@ class Asker:
                 )
             whole = completion(name, document)
             charge.hear(whole)
-        judged = verdict.judge(job.request, whole)
+        judged = verdict.judge(job.request, whole, job.checks)
         if judged.outcome == "invalid":
-            raise AnswerInvalid(name, judged.fault)
+            raise AnswerInvalid(name, judged.fault).of(judged.answer)
         usage = judged.answer.usage
         _tell(job, usage)
         work = _work(job.body, usage.completion_tokens if usage else 0)

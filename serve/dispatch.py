@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from serve import reask
 from serve.attempts import Answer, Asker, Attempt, Job, body_of, now
-from serve.config import Config
+from serve.config import ON_PREMISES, Config
 from serve.errors import (
     AnswerInvalid,
     BudgetExceeded,
     DeadlineExceeded,
     HttpError,
+    LaneEgressDenied,
     LaneError,
     LaneFull,
     LaneOverloaded,
@@ -41,6 +43,7 @@ __all__ = ["Answer", "Attempt", "Dispatcher", "Job", "body_of"]
 log = logging.getLogger("pointsman.dispatch")
 
 LONGEST_RETRY_AFTER_S = 3600
+REASKED = "reasked"
 
 
 class Dispatcher:
@@ -48,7 +51,7 @@ class Dispatcher:
 
     def __init__(self, lanes: Mapping[str, LanePort], load: LaneLoad, config: Config) -> None:
         self._asker = Asker(lanes, load, config)
-        self._load, self._settings = load, config.dispatch
+        self._load, self._config, self._settings = load, config, config.dispatch
         self._budget = RetryBudget(config.dispatch.retries, load.clock)
         self._waiting = 0
         load.follow(config.dispatch)
@@ -66,7 +69,8 @@ class Dispatcher:
             name = walk.todo.popleft()
             if self._is_put_off(walk, name):
                 continue
-            answer = walk.note(await self._ask(walk, name))
+            walk.escalate()
+            answer = walk.note(await self._ask(walk, name)) or await self._reask(walk)
             if answer is not None:
                 return answer
             if not await self._goes_on(walk):
@@ -97,6 +101,20 @@ class Dispatcher:
         pairs = zip([name, *spares], legs, strict=False)
         return [leg or Ended(lane, now() - begun) for lane, leg in pairs]
 
+    async def _reask(self, walk: Walk) -> Answer | None:
+        """Once per request: the same again, in a grammar that leaves no way to miss the shape."""
+        refused = next(((n, e) for n, e in walk.just_failed.items() if isinstance(e, AnswerInvalid)), None)
+        if refused is None or walk.reasked or now() >= walk.job.deadline:
+            return None
+        second = reask.second(walk.job, *refused, self._config, self._load)
+        if second is None:
+            return None
+        walk.reasked = True
+        ended = await self._leg(walk, second.lane, second.job)
+        if isinstance(ended.error, AnswerInvalid) and second.lane in walk.todo:
+            walk.todo.remove(second.lane)
+        return walk.note([ended.named(REASKED)])
+
     def _spare(self, walk: Walk) -> list[str]:
         """The lane that may start beside a late one, if there is one and the budget has room."""
         ready = [name for name in walk.todo if self._load.is_ready(name)]
@@ -105,14 +123,37 @@ class Dispatcher:
         walk.todo.remove(ready[0])
         return ready[:1]
 
-    async def _leg(self, walk: Walk, name: str) -> Ended:
+    async def _leg(self, walk: Walk, name: str, job: Job | None = None) -> Ended:
+        """One lane asked: `job`, or the request with what was tried before."""
         started = now()
         with self._load.trial(name) as on_trial:
+            patience_s = self._patience(walk, name, on_trial)
             try:
-                answer = await self._asker.ask(walk.job, name, self._patience(walk, name, on_trial))
+                if job is not None:
+                    answer = await self._asker.ask(job, name, patience_s)
+                else:
+                    answer = await self._ask_told(walk, name, patience_s)
             except LaneError as error:
                 return Ended(name, now() - started, error=error)
         return Ended(name, now() - started, answer=answer)
+
+    async def _ask_told(self, walk: Walk, name: str, patience_s: float) -> Answer:
+        job = self._told(walk, name)
+        try:
+            return await self._asker.ask(job, name, patience_s)
+        except (LaneRejected, LaneEgressDenied):
+            if job is walk.job:
+                raise
+            # What was added may be what made it too long, or what may not leave.
+            return await self._asker.ask(walk.job, name, patience_s)
+
+    def _told(self, walk: Walk, name: str) -> Job:
+        """The request, with what was tried and why it was no use where this lane may know."""
+        told = self._settings.tell_next
+        at_home = self._config.lane(name).location in ON_PREMISES
+        if walk.refused is None or told == "none" or (told == "on_premises" and not at_home):
+            return walk.job
+        return reask.told(walk.job, walk.refused)
 
     def _patience(self, walk: Walk, name: str, on_trial: bool) -> float:
         """Seconds to wait until a lane takes the call: little while somebody else may take it."""

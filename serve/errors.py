@@ -28,7 +28,10 @@ PointsmanError
 Messages hold no prompt text and no secret: they are sent to clients and written to logs.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from serve.wire.openai_answer import ChatCompletion
 
 
 class PointsmanError(Exception):
@@ -550,6 +553,15 @@ class LaneEgressDenied(LaneError):
 
 
 class AnswerInvalid(LaneError):
-    """The lane answered, but not what was asked for: invalid tool call, wrong shape, nothing."""
+    """The lane answered, but not what was asked for: invalid tool call, wrong shape, nothing.
+
+    Made in the router's own process. `answer` is what was refused, where it was whole; never logged.
+    """
 
     outcome = "invalid"
+    answer: "ChatCompletion | None" = None
+
+    def of(self, answer: "ChatCompletion") -> Self:
+        """The error with the answer that was refused."""
+        self.answer = answer
+        return self

@@ -60,6 +60,10 @@ def in_words(decided: Decided) -> str:
     ]
     if decision.review is not None:
         lines.append(f"A reviewer must approve the answer first: {decision.review.text}")
+    if decided.checks is not None:
+        lines.append(
+            "An answer that does not pass the checks of the client goes to nobody: the next lane is asked."
+        )
     lines += [f"Not {item.lane}: {item.text}." for item in decision.excluded]
     return "\n".join(dict.fromkeys(lines))
 

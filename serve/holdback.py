@@ -160,7 +160,7 @@ class HeldBack:
             return [_of(last, self._ended(self._finish)), *self._tail]
         judged = verdict.judge(self._request, self._whole(last))
         if judged.outcome == "invalid":
-            raise AnswerInvalid(self._lane, judged.fault)
+            raise AnswerInvalid(self._lane, judged.fault).of(judged.answer)
         self.outcome = "repaired" if judged.outcome == "repaired" else "ok"
         [choice] = judged.answer.choices
         if choice.message.content is None:  # the text was the call

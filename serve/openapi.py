@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
-from serve import __version__, wish
+from serve import __version__, checks, wish
 from serve.dashboard.routes import HOURS
 from serve.dashboard.shown import Dashboard
 from serve.errors import (
@@ -207,6 +207,7 @@ class RouteAnswer(BaseModel):
 
 
 MODELS = (
+    checks.Checks,
     ChatRequest,
     ChatCompletion,
     ChatChunk,
@@ -415,10 +416,25 @@ def _post(
             _header("x-pointsman-prefer", ["cloud", "tier2", "tier3"], "Lanes to try first"),
             _header("x-pointsman-stakes", [*wish.STAKES], "What a wrong answer costs; normal if not given"),
             _header("x-pointsman-latency", [*wish.LATENCIES], "Who waits; interactive if not given"),
+            _CHECKS,
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body)}}},
         "responses": found | _errors(errors, shape),
     }
+
+
+_CHECKS: Schema = {
+    "name": checks.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "What the answer must be like beyond its shape, as JSON (docs/tools.md)",
+    "schema": {
+        "type": "string",
+        "maxLength": checks.MOST_CHARS,
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": "#/components/schemas/Checks"},
+    },
+}
 
 
 def _get(name: str, summary: str, found: Schema, errors: tuple[type[HttpError], ...] = READS) -> Schema:

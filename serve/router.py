@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from serve import policy, schemas, wish
 from serve.audit.entry import Entry, refusal
 from serve.audit.port import Audit, NoAudit
+from serve.checks import Checks
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
@@ -62,6 +63,7 @@ class Decided:
     visit: Visit
     edition: Edition
     bill: Bill
+    checks: Checks | None = None
 
 
 class Router:
@@ -149,7 +151,9 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
-        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
+        return Decided(
+            decision_id, request, view, signals, decision, started, visit, edition, bill, wanted.checks
+        )
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
@@ -178,6 +182,7 @@ class Router:
             visit.settle,
             trail,
             decided.bill,
+            decided.checks,
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from serve import bend, repair, schemas, spoken
+from serve.checks import Checks, Unmet
 from serve.wire.openai_answer import AnswerMessage, ChatCompletion, Choice
 from serve.wire.openai_chat import ChatRequest, FunctionSpec, NamedToolChoice, ToolCall
 
@@ -28,13 +29,14 @@ class Unfit(ValueError):
     """One choice is not what was asked for; the message says why, without quoting it."""
 
 
-def judge(request: ChatRequest, answer: ChatCompletion) -> Verdict:
-    """The verdict on `answer`. Never raises for what a model wrote."""
+def judge(request: ChatRequest, answer: ChatCompletion, checks: Checks | None = None) -> Verdict:
+    """The verdict on `answer`; `checks` are for what fits its shape. Never raises for what a model wrote."""
     choices: list[Choice] = []
     for choice in answer.choices:
         try:
             choices.append(_fit(request, choice))
-        except Unfit as fault:
+            _check(choices[-1], checks)
+        except (Unfit, Unmet) as fault:
             return Verdict("invalid", answer, str(fault))
     if choices == answer.choices:
         return Verdict("valid", answer)
@@ -59,6 +61,13 @@ def _fit(request: ChatRequest, choice: Choice) -> Choice:
             return choice  # The client's own stop cut it: the next lane would be cut as well.
         raise Unfit("the answer is empty")
     return _fit_structure(request, choice) if request.structured else choice
+
+
+def _check(choice: Choice, checks: Checks | None) -> None:
+    """Raise Unmet. What was refused, or cut by the client's own limit, is not checked: the next lane's would be too."""
+    spared = choice.message.refusal or choice.finish_reason in ("content_filter", "length")
+    if checks is not None and (choice.message.tool_calls or not spared):
+        checks.check(choice)
 
 
 def calls_read(request: ChatRequest, choice: Choice) -> list[ToolCall]:

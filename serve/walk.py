@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from serve.attempts import Answer, Attempt, Job
-from serve.errors import LaneError, LaneFull
+from serve.errors import AnswerInvalid, LaneError, LaneFull
 from serve.retries import rule
 
 RECHECK_S = 0.1
@@ -37,6 +37,13 @@ class Ended:
             return replace(self.answer.attempts[-1], seconds=self.seconds)
         return Attempt(self.lane, "cancelled", self.seconds, "another lane was faster")
 
+    def named(self, outcome: str) -> "Ended":
+        """The same with another word for a usable answer."""
+        if self.answer is None:
+            return self
+        attempt = replace(self.answer.attempts[-1], outcome=outcome)
+        return replace(self, answer=replace(self.answer, attempts=(attempt,)))
+
 
 @dataclass(slots=True)
 class Walk:
@@ -53,6 +60,9 @@ class Walk:
     rounds: int = 0
     waits_until: float | None = None
     over_budget: bool = False
+    refused: AnswerInvalid | None = None  # the last answer that was no use
+    reasked: bool = False
+    _passing_on: bool = False
 
     def note(self, ended: list[Ended]) -> Answer | None:
         """Write down how the lanes just asked ended; the answer with its whole trail, if one answered."""
@@ -65,7 +75,16 @@ class Walk:
         for leg in sorted(ended, key=lambda leg: leg.answer is not None):
             self._add(leg.attempt)
         answer = next((leg.answer for leg in ended if leg.answer is not None), None)
+        for error in self.just_failed.values():
+            if isinstance(error, AnswerInvalid):
+                self.refused, self._passing_on = error, True
         return answer and replace(answer, attempts=tuple(self.attempts))
+
+    def escalate(self) -> None:
+        """Another lane is about to be asked: write down why, if it is because of an answer."""
+        if self.refused is not None and self._passing_on:
+            self.job.trail.escalations.append(self.refused.outcome)
+            self._passing_on = False
 
     def most_patient(self) -> tuple[str, float, LaneError] | None:
         """The lane that is worth asking again soonest, after how many seconds, and why it is not now."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
+from serve import checks
+from serve.checks import Checks
 from serve.config import Config, HttpLane
 from serve.errors import InvalidRequest, KeyForbids, UnknownModel
 from serve.keys.rights import Rights
@@ -32,6 +34,7 @@ HEADERS = (
     "x-pointsman-exempt",
     "x-pointsman-stakes",
     "x-pointsman-latency",
+    checks.HEADER,
 )
 Word = TypeVar("Word", bound=str)
 
@@ -42,6 +45,7 @@ class Wish:
 
     lanes: those the key may use, None for all. exempt: rules of the sensitivity signal that do not count.
     stakes, latency: what the client says of the request; what follows from it is the policy's to say.
+    checks: what the answer must be like beyond its shape; whoever answers.
     """
 
     pin: str | None = None
@@ -51,6 +55,7 @@ class Wish:
     exempt: frozenset[str] = frozenset()
     stakes: Stakes = "normal"
     latency: Latency = "interactive"
+    checks: Checks | None = None
 
 
 def read(
@@ -70,6 +75,7 @@ def read(
         exempt=exempt,
         stakes=_one_of(STAKES, headers, "x-pointsman-stakes", "normal"),
         latency=_one_of(LATENCIES, headers, "x-pointsman-latency", "interactive"),
+        checks=checks.read(headers),
     )
     if wish.pin and not rights.overrides:
         raise KeyForbids("This key may not choose a lane: send the model auto", param="model")

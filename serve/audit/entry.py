@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from serve.router import Decided
 
 NARROWED = "audit_unavailable"
+_ANSWERED = frozenset({"ok", "repaired", "reasked", "asked"})
 _NOTHING_SENT = frozenset({"egress_denied", "off"})
 """Ends of an attempt that the gate's own process tells before it sends a byte."""
 
@@ -111,7 +112,7 @@ class Entry:
             tried=[_tried(attempt, config) for attempt in tried],
             answered=answered(lane, config) if lane else None,
             reasons=[code(reason.code) for reason in self._decision.reasons],
-            fallbacks=[code(end) for name, end, _ in tried if end not in ("ok", "repaired", "asked")],
+            fallbacks=[code(end) for name, end, _ in tried if end not in _ANSWERED],
             escalations=[code(reason) for reason in trail.escalations],
             tokens_in=usage.prompt_tokens if usage else None,
             tokens_out=usage.completion_tokens if usage else None,

@@ -86,6 +86,18 @@ class Config(Strict):
         return self
 
     @model_validator(mode="after")
+    def _reasks_at_home(self) -> "Config":
+        name = self.dispatch.reask.lane
+        if name is None:
+            return self
+        lane = next((lane for lane in self.lanes if lane.name == name), None)
+        if lane is None:
+            raise ValueError(f"dispatch.reask.lane: no lane is called {name!r}")
+        if lane.location not in ON_PREMISES:
+            raise ValueError(f"dispatch.reask.lane: {name} is not on the premises")
+        return self
+
+    @model_validator(mode="after")
     def _open_only_on_loopback(self) -> "Config":
         if self.keys.mode == "open" and not is_loopback(self.server.host):
             raise ValueError(

@@ -1,8 +1,10 @@
 """How long anything is waited for, and what follows a failure."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from serve.config.strict import Strict
+from serve.config.strict import Name, Strict
 
 
 class RetryConfig(Strict):
@@ -36,6 +38,16 @@ class OverflowConfig(Strict):
     dwell_s: float = Field(30, ge=0, description="it overflows until nothing had to spill for so long")
 
 
+class ReaskConfig(Strict):
+    """One more question to a lane of our own, decoded along a grammar, before another lane is asked."""
+
+    enabled: bool = True
+    lane: Name | None = Field(
+        None,
+        description="an on-premises lane that decodes along grammars; null: the engine that rules prefer for tools",
+    )
+
+
 class DispatchConfig(Strict):
     """How long to wait for whom. Seconds."""
 
@@ -57,6 +69,10 @@ class DispatchConfig(Strict):
     cooldown_s: float = Field(5, ge=0, description="how long a lane is tried last after its first ejection")
     hedge_after_s: float | None = Field(
         None, gt=0, description="stream without content after this: start the next lane too; null: never"
+    )
+    reask: ReaskConfig = ReaskConfig()
+    tell_next: Literal["all", "on_premises", "none"] = Field(
+        "all", description="who, asked after an answer was refused, is told of it and why"
     )
     retries: RetryConfig = RetryConfig()
     ejection: EjectionConfig = EjectionConfig()

@@ -5,7 +5,7 @@ Knows money and tokens. Does not know lanes, retries or SQL.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from serve.errors import LaneError, LaneUnledgered, LaneUnpaid
@@ -37,10 +37,14 @@ class Bill:
     _committed: int = 0  # spent and reserved at providers
     watch: Watch = lambda lane, key, tokens, outcome, cost: None
 
-    async def begin(self, lane: str) -> "Charge":
-        """Open an attempt. Raises LaneUnpaid when it may cost more than is left, LaneUnledgered."""
+    async def begin(self, lane: str, more: int = 0) -> "Charge":
+        """Open an attempt, with `more` tokens of input than the request has.
+
+        Raises LaneUnpaid when it may cost more than is left, LaneUnledgered.
+        """
         tariff = self.terms.tariffs[lane]
-        charge = Charge(self, lane, tariff)
+        size = replace(self.size, input_tokens=self.size.input_tokens + more)
+        charge = Charge(self, lane, tariff, size)
         if tariff.billed:
             await self._reserve(charge)
         return charge
@@ -117,6 +121,7 @@ class Charge:
     bill: Bill
     lane: str
     tariff: Tariff
+    size: Size
     id: str = field(default_factory=new_id)
     reserved: int = 0
     _taken_at: float | None = None
@@ -127,7 +132,7 @@ class Charge:
     _ended: bool = False
 
     def __post_init__(self) -> None:
-        most = worst(self.bill.size, self.tariff)
+        most = worst(self.size, self.tariff)
         self.reserved = self.tariff.cost(most.input, most.cached, most.output)
 
     def taken(self) -> None:
@@ -153,7 +158,7 @@ class Charge:
         self.bill.end(self, self._tokens(error), outcome)
 
     def _tokens(self, error: BaseException | None) -> Tokens | None:
-        size, tariff = self.bill.size, self.tariff
+        size, tariff = self.size, self.tariff
         said = None if self._doubtful else reported(self._usage, self._heard, size, tariff)
         if said is not None:
             return said

@@ -59,6 +59,7 @@ ESCALATIONS = _count(
 )
 SPILLS = _count("spills", "Requests that went past a lane because it was full or not there", "lane")
 REPAIRS = _count("repairs", "Answers that a rule could mend", "lane")
+REASKS = _count("reasks", "Answers that came right when asked for once more along a grammar", "lane")
 INVALID = _count("validation_failures", "Answers that were not what was asked for", "lane")
 STREAMS = _count("streams", "Streams that had begun, by how they ended", "lane", "end")
 COST = _count("cost_microusd", "Cost of all attempts in millionths of a US dollar", "lane")
@@ -98,7 +99,7 @@ MERGED = _gauge(
 )
 
 CATALOGUE = (
-    REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, INVALID, STREAMS, COST,
+    REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, REASKS, INVALID, STREAMS, COST,
     ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, AUDIT_FAILURES, AUDIT_LOST,
     SIGNAL_FAILURES, SIGNAL, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
     RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NOBODY = "none"
 _PAID = {"budget": of.BUDGET, "ledger_down": of.UNLEDGERED}
-_MORE = {"repaired": of.REPAIRS, "invalid": of.INVALID, **_PAID}
+_MORE = {"repaired": of.REPAIRS, "reasked": of.REASKS, "invalid": of.INVALID, **_PAID}
 _LANES = (of.COST, of.SPILLS, *_MORE.values())
 
 
@@ -105,10 +105,8 @@ class Meters:
                 self.book.add(more, lane)
         for cause in trail.escalations:
             self.book.add(of.ESCALATIONS, cause)
-        if len(tried) < 2:
-            return
-        first = next((end for _, end in tried if end not in ("ok", "repaired")), None)
+        if len(tried) < 2 or [end for _, end in tried[1:]] == ["reasked"]:
+            return  # nobody took over
+        first = next((end for _, end in tried if end not in ("ok", "repaired", "reasked")), None)
         if first is not None:
             self.book.add(of.FALLBACKS, task, first)
-        if not trail.escalations and any(end == "invalid" for _, end in tried[:-1]):
-            self.book.add(of.ESCALATIONS, "invalid")

@@ -22,7 +22,7 @@ from serve.config import ON_PREMISES
 from serve.outcomes.cpst import Cpst, Sums, cpst
 from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS
 
-NO_FAULT = ("ok", "repaired", "asked", "cancelled")
+NO_FAULT = ("ok", "repaired", "reasked", "asked", "cancelled")
 LEFT = "left"
 DAY_MS = 86_400_000
 MOST_LISTED = 50
@@ -32,7 +32,7 @@ JOINED = DECISIONS.outerjoin(FEEDBACK, _d.decision_id == _f.decision_id)
 LOCAL = and_(_d.error.is_(None), _d.location.in_(sorted(ON_PREMISES)))
 CLOUD = and_(_d.error.is_(None), _d.location.not_in(sorted(ON_PREMISES)))
 PASSED_ON = or_(_d.fallbacks > 0, _d.escalations > 0)
-INVALID = or_(_d.verdict == "invalid", _d.escalations > 0)
+INVALID = or_(_d.verdict.in_(("invalid", "reasked")), _d.escalations > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from serve.ledger.terms import Terms
 from serve.outcomes.row import Row, Step, Tracked
 from serve.trail import Ended
 
-ANSWERED = frozenset({"ok", "repaired"})
+ANSWERED = frozenset({"ok", "repaired", "reasked"})
 NO_FAULT = ANSWERED | {"asked", "cancelled"}
 PASSED = frozenset({kind.outcome for kind in (LaneFull, LaneAbsent, LaneSilent)})
 
@@ -74,7 +74,7 @@ def _row(ended: Ended, steps: tuple[Step, ...], at: int) -> Row:
         overhead_ms=round(max(0.0, answered_at - decided.started - asked_s) * 1000, 3),
         attempts=len(steps),
         fallbacks=len(failed) - worse,
-        escalations=max(worse, len(ended.trail.escalations)),
+        escalations=len(ended.trail.escalations),
         spilled=decision.spilled_from is not None or any(outcome in PASSED for outcome in failed),
         verdict=_verdict(ended, steps),
         error=None if ended.status == "ok" else ended.status,
@@ -101,7 +101,7 @@ def _sane(count: int) -> int:
 def _verdict(ended: Ended, steps: tuple[Step, ...]) -> str | None:
     if ended.lane is not None:
         last = next((step.outcome for step in reversed(steps) if step.lane == ended.lane), None)
-        return {"ok": "valid", "repaired": "repaired"}.get(last or "")
+        return {"ok": "valid", "repaired": "repaired", "reasked": "reasked"}.get(last or "")
     return "invalid" if any(step.outcome == AnswerInvalid.outcome for step in steps) else None
 
 

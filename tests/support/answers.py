@@ -5,7 +5,7 @@ Knows shapes (prose, JSON, tool call) and limits. Does not know either wire, nor
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tests.support.faults import Script, Shape, UsageKind
@@ -76,6 +76,8 @@ class Answer:
 
 def compose(ask: Ask, script: Script) -> Answer:
     """The answer to `ask` that `script` wants."""
+    if script.loose and ask.choice != "auto":
+        script = replace(script, shape="right")
     tool = _pick(ask, script.shape)
     if tool is not None and script.shape not in ("fenced", "bare", "chatty"):
         return _finish(ask, script, _slices(_arguments(tool, script.shape)), tool.name, None)
@@ -124,6 +126,8 @@ def _arguments(tool: Tool, shape: Shape) -> str:
     values: dict[str, Any] = instance({"type": "object"} | tool.schema)
     if shape == "missing_required":
         values.pop(next(iter(tool.schema.get("required") or values), ""), None)
+    if shape == "secret":
+        values = {next(iter(values), "x"): "SSN 536-90-4399"}
     if shape == "wrong_type" and values:
         name = next((key for key, value in values.items() if not isinstance(value, str)), next(iter(values)))
         values[name] = 3 if isinstance(values[name], str) else json.dumps(values[name])

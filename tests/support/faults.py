@@ -16,7 +16,7 @@ Break = Literal["fin", "rst", "half", "error", "end"]
 TroubleKind = Literal["server", "overloaded", "rate_limit", "auth", "context", "invalid", "not_found", "echo"]
 UsageKind = Literal["true", "absurd", "nan", "none"]
 Shape = Literal[
-    "right", "prose", "bad_json", "fenced", "bare", "wrong_type", "missing_required",
+    "right", "prose", "bad_json", "fenced", "bare", "wrong_type", "missing_required", "secret",
     "chatty", "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
 ]  # fmt: skip
 
@@ -56,6 +56,7 @@ class Script:
     usage: UsageKind = "true"
     shape: Shape = "right"
     talk: int = 0  # prose chunks before a tool call
+    loose: bool = False  # the shape is right where `tool_choice` demands a call
     told: bool = False  # the prompt's first word names the script
 
     def plus(self, other: "Script") -> "Script":
@@ -182,6 +183,16 @@ FAULTS: tuple[Fault, ...] = (
     _takes("talk_first_<n>", "3", "n chunks of prose before the tool call", lambda n: Script(talk=n)),
     _is("tool_wrong_type", "one argument of a wrong but coercible type", Script(shape="wrong_type")),
     _is("tool_missing_required", "the first required argument is missing", Script(shape="missing_required")),
+    _is(
+        "tool_loose",
+        "as tool_missing_required, unless `tool_choice` demands a call",
+        Script(shape="missing_required", loose=True),
+    ),
+    _is(
+        "tool_secret",
+        "one argument that is a made-up number of a person, and no other",
+        Script(shape="secret"),
+    ),
     _is("tool_cut", "cut inside an argument delta", Script(break_at=2, break_how="half")),
     # JSON answers, whether or not one was asked for
     _is("json_fenced", "the right JSON in a code fence", Script(shape="json_fenced")),

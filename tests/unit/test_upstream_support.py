@@ -333,6 +333,16 @@ def test_tool_missing_required(ask: Ask) -> None:
     assert json.loads(ask("tool_missing_required", tools=[FUNCTION]).text) == {"days": 3, "unit": "celsius"}
 
 
+def test_tool_loose(ask: Ask) -> None:
+    named = {"type": "function", "function": {"name": FUNCTION["function"]["name"]}}
+    assert json.loads(ask("tool_loose", tools=[FUNCTION]).text) == {"days": 3, "unit": "celsius"}
+    assert json.loads(ask("tool_loose", tools=[FUNCTION], tool_choice=named).text) == ARGUMENTS
+
+
+def test_tool_secret(ask: Ask) -> None:
+    assert "536-90-4399" in ask("tool_secret", tools=[FUNCTION]).text
+
+
 def test_tool_cut(ask: Ask) -> None:
     for wire, tool in ((OPENAI, FUNCTION), (ANTHROPIC, TOOL)):
         raw = ask("tool_cut", wire, tools=[tool])

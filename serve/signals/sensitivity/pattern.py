@@ -14,9 +14,9 @@ _REST_OF_TOKEN = re.compile(rb"[0-9A-Za-z]*")
 _SHARD = 6
 
 
-def _options() -> re2.Options:
+def _options(max_mem: int = _MAX_MEM) -> re2.Options:
     options = re2.Options()
-    options.max_mem = _MAX_MEM
+    options.max_mem = max_mem
     options.log_errors = False
     return options
 
@@ -33,14 +33,15 @@ class Hit:
 class Pattern:
     """One compiled pattern. RE2 has no backtracking, so every search is linear.
 
-    A group costs a second, slower pass per hit: patterns that hit often have none.
+    A group costs a second, slower pass per hit: patterns that hit often have none. `max_mem`: bytes that the
+    compiled pattern may take; one that takes more is refused with re2's own error.
     """
 
     __slots__ = ("_compiled", "_group", "source")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, max_mem: int = _MAX_MEM) -> None:
         self.source = source
-        self._compiled = re2.compile(source, _options())
+        self._compiled = re2.compile(source, _options(max_mem))
         self._group = min(1, self._compiled.groups)
 
     def found(self, text: str | bytes) -> bool:
