@@ -62,6 +62,7 @@ class Decided:
     visit: Visit
     edition: Edition
     bill: Bill
+    scout_s: float | None = None  # how long the Scout was waited for, None where it was not asked
 
 
 class Router:
@@ -126,7 +127,13 @@ class Router:
         def matters(signals: Signals) -> bool:
             return policy.scout_matters(seen(signals), view, wanted, states, config)
 
-        signals = seen(await gather(view, self._judges, config.signals, matters, self.meters.signal))
+        took: dict[str, float] = {}
+
+        def timed(name: str, seconds: float, failed: bool) -> None:
+            took[name] = seconds
+            self.meters.signal(name, seconds, failed)
+
+        signals = seen(await gather(view, self._judges, config.signals, matters, timed))
         try:
             decision = policy.decide(signals, view, wanted, states, config)
         except HttpError as error:
@@ -137,7 +144,8 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
-        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
+        scout_s = took.get("scout")
+        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill, scout_s)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""

@@ -97,11 +97,25 @@ MERGED = _gauge(
     "metrics_merged", "1: the numbers of all Routers; 0: the database is away, these may be old", merge="max"
 )
 
+CPST = _gauge(
+    "cpst_usd",
+    "US dollars per successful task in the last `metrics.cpst_hours`, by `task`, `tier`, `lane` or in `total`",
+    "by",
+    "group",
+    merge="max",
+)
+CPST_LOW = _gauge("cpst_low_usd", "Lower end of its 95 % interval", "by", "group", merge="max")
+CPST_HIGH = _gauge("cpst_high_usd", "Upper end of its 95 % interval", "by", "group", merge="max")
+SUCCESSES = _gauge(
+    "successes", "Decisions that count as a success in the same time", "by", "group", merge="max"
+)
+DECISIONS = _gauge("decisions", "All decisions of the same time", "by", "group", merge="max")
+
 CATALOGUE = (
     REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, INVALID, STREAMS, COST,
     ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, AUDIT_FAILURES, AUDIT_LOST,
     SIGNAL_FAILURES, SIGNAL, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
-    RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED,
+    RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED, CPST, CPST_LOW, CPST_HIGH, SUCCESSES, DECISIONS,
 )  # fmt: skip
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
 

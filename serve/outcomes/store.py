@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serve import state
 from serve.outcomes.row import Entry, Repeated, Tracked
 from serve.outcomes.said import Said, Taken
-from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS, TABLES
+from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 
 DAY_MS = 86_400_000
 
@@ -45,12 +45,19 @@ class Store:
             if isinstance(entry, Tracked)
             for step in entry.steps
         ]
+        scout = [
+            {"decision_id": entry.row.decision_id, "at": entry.row.at, "ms": entry.scout_ms}
+            for entry in entries
+            if isinstance(entry, Tracked) and entry.scout_ms is not None
+        ]
         repeated = [entry.decision_id for entry in entries if isinstance(entry, Repeated)]
         with self._engine.begin() as connection:
             if rows:
                 connection.execute(self._insert(DECISIONS).on_conflict_do_nothing(), rows)
             if steps:
                 connection.execute(self._insert(STEPS).on_conflict_do_nothing(), steps)
+            if scout:
+                connection.execute(self._insert(SCOUT).on_conflict_do_nothing(), scout)
             if repeated:
                 mine = DECISIONS.c.decision_id.in_(repeated)
                 connection.execute(update(DECISIONS).where(mine).values(retried=True))
@@ -80,4 +87,5 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(delete(FEEDBACK).where(FEEDBACK.c.decision_id.in_(old)))
             connection.execute(delete(STEPS).where(STEPS.c.at < limit))
+            connection.execute(delete(SCOUT).where(SCOUT.c.at < limit))
             connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))

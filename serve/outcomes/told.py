@@ -10,6 +10,7 @@ from serve.outcomes.report import (
     LOCAL_TARGET,
     PROMOTE_OVER,
     SAVED_TARGET,
+    SCOUT_LIMIT_MS,
     Failed,
     Report,
     document,
@@ -68,6 +69,13 @@ def _targets(report: Report) -> Section:
         ("local p95, ms", _ms(report.local_p95_ms), ""),
         ("local p95 until the first words, ms", _ms(report.local_first_p95_ms), ""),
         ("overhead p50 / p95, ms", f"{_ms(report.overhead_p50_ms)} / {_ms(report.overhead_p95_ms)}", "50"),
+        ("Scout asked", str(report.scout.asked), ""),
+        (
+            "Scout p50 / p95, ms",
+            f"{_ms(report.scout.p50_ms)} / {_ms(report.scout.p95_ms)}",
+            f"{SCOUT_LIMIT_MS:g}",
+        ),
+        (f"Scout over {SCOUT_LIMIT_MS:g} ms", share(report.scout.late), ""),
     ]
     return Section("In total", ("", "measured", "target"), rows)
 
