@@ -76,7 +76,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_living(reviews, responses, metrics, dashboard),
+        lifespan=_living(router, reviews, responses, metrics, dashboard),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews, responses)
@@ -113,7 +113,11 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
 
 
 def _living(
-    reviews: ReviewRoutes, responses: ResponseDesk, metrics: MetricsRoute, dashboard: DashboardRoutes
+    router: Router,
+    reviews: ReviewRoutes,
+    responses: ResponseDesk,
+    metrics: MetricsRoute,
+    dashboard: DashboardRoutes,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the requests for as long as the application lives."""
 
@@ -121,6 +125,7 @@ def _living(
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
         async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
             yield
+            await router.shadows.close()
         await dashboard.close()
 
     return living

@@ -34,6 +34,8 @@ from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
+from serve.sweeps.call import Caller
+from serve.sweeps.desk import Shadows
 from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
@@ -85,6 +87,8 @@ class Router:
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
         self.meters = Meters(config)
+        caller = Caller(lanes, load, self.audit, self.ledger, self.meters.spent)
+        self.shadows = Shadows(caller, self.tracking, self.meters.shadow)
 
     @property
     def config(self) -> Config:
@@ -152,7 +156,8 @@ class Router:
         entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
-            return entry.follow(await self._run(decided, entry.trail))
+            answer = entry.follow(await self._run(decided, entry.trail))
+        return self.shadows.follow(decided, answer)
 
     def _ended(self, ended: Ended) -> None:
         self.tracking.ended(ended)

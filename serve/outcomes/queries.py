@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from serve.config import ON_PREMISES
 from serve.outcomes.cpst import Cpst, Sums, cpst
+from serve.outcomes.said import JUDGED_BY
 from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS
 
 NO_FAULT = ("ok", "repaired", "asked", "cancelled")
@@ -32,6 +33,7 @@ JOINED = DECISIONS.outerjoin(FEEDBACK, _d.decision_id == _f.decision_id)
 LOCAL = and_(_d.error.is_(None), _d.location.in_(sorted(ON_PREMISES)))
 CLOUD = and_(_d.error.is_(None), _d.location.not_in(sorted(ON_PREMISES)))
 PASSED_ON = or_(_d.fallbacks > 0, _d.escalations > 0)
+COMPLAINED = and_(_f.success.is_(False), func.coalesce(_f.source, "") != JUDGED_BY)
 INVALID = or_(_d.verdict == "invalid", _d.escalations > 0)
 
 
@@ -83,7 +85,7 @@ def groups(
         func.sum(success()).label("s"),
         _count(unknown).label("unknown"),
         func.count(_f.decision_id).label("judged"),
-        _count(_f.success.is_(False)).label("complaints"),
+        _count(COMPLAINED).label("complaints"),
         func.sum(_d.cost).label("cost"),
         func.sum(_d.billed).label("billed"),
         func.sum(_d.baseline).label("baseline"),

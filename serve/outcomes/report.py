@@ -18,6 +18,8 @@ from serve.outcomes import queries
 from serve.outcomes.queries import Group, Half, ScoutTimes
 from serve.outcomes.sheet import baseline_lane
 from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT
+from serve.sweeps import evidence
+from serve.sweeps import store as sweeps
 
 LOCAL_TARGET = (0.60, 0.70)
 SAVED_TARGET = (0.50, 0.70)
@@ -68,6 +70,26 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """A task type that the tier below tried: its share of good answers with bounds, and whether the table may change.
+
+    `agreement` with the accepted answers is a mean, None where there was none.
+    """
+
+    task: str
+    from_tier: int
+    to_tier: int
+    samples: int
+    judged: int
+    good: int
+    low: float
+    high: float
+    agreement: float | None
+    cost_usd: float
+    advice: evidence.Advice
+
+
+@dataclass(frozen=True, slots=True)
 class Trend:
     """The share of decisions with an answer that validation refused, in the first and the second half of the time."""
 
@@ -82,7 +104,10 @@ NOT_ASKED = ScoutTimes()
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`since_ms` and `until_ms` in Unix milliseconds; shares 0 to 1; times in ms; None: nothing is known."""
+    """`since_ms` and `until_ms` in Unix milliseconds; shares 0 to 1; times in ms; None: nothing is known.
+
+    `background_usd`: what sweeps and the judge cost, at providers and on own hardware; in no other figure.
+    """
 
     since_ms: int
     until_ms: int
@@ -104,6 +129,8 @@ class Report:
     by_session: list[Group] = field(default_factory=list)
     advice: list[TaskAdvice] = field(default_factory=list)
     validation: Trend = UNKNOWN
+    sweeps: list[Swept] = field(default_factory=list)
+    background_usd: float = 0.0
     labels: dict[str, int] = field(default_factory=dict)
     rejected: list[Failed] = field(default_factory=list)
     fallbacks: list[Failed] = field(default_factory=list)
@@ -169,6 +196,8 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         by_session=[group for group in by["session"] if group.name != "none"],
         advice=[_advice(group) for group in by["task"]],
         validation=_trend(*halves),
+        sweeps=[_swept(cell, config) for cell in sweeps.cells(connection, since)],
+        background_usd=sweeps.spent_usd(connection, since),
         labels=dict(queries.labels(connection, since)),
         rejected=[one for one in failed if one.outcome == AnswerInvalid.outcome],
         fallbacks=[one for one in failed if one.outcome != AnswerInvalid.outcome],
@@ -201,6 +230,23 @@ def _advice(group: Group) -> TaskAdvice:
     elif rate < DEMOTE_UNDER and group.cloud > group.local:
         advice = "consider demoting"
     return TaskAdvice(group.name, group.decisions, rate, advice)
+
+
+def _swept(cell: sweeps.Cell, config: Config) -> Swept:
+    found = evidence.weigh(cell.good, cell.judged - cell.good, config.sweeps.good_from)
+    return Swept(
+        task=cell.task,
+        from_tier=cell.from_tier,
+        to_tier=cell.to_tier,
+        samples=cell.samples,
+        judged=cell.judged,
+        good=cell.good,
+        low=found.low,
+        high=found.high,
+        agreement=cell.agreement,
+        cost_usd=cell.cost_usd,
+        advice=found.advice,
+    )
 
 
 def _trend(before: Half, after: Half) -> Trend:

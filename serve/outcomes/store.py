@@ -80,6 +80,15 @@ class Store:
             connection.execute(put, values)
         return Taken.NEW if by_reviewer is None else Taken.REPLACED
 
+    def say_first(self, said: Said) -> bool:
+        """Keep what a model says of a decision, unless somebody has spoken: it replaces nobody. False: not kept."""
+        known = select(DECISIONS.c.key).where(DECISIONS.c.decision_id == said.decision_id)
+        with self._engine.begin() as connection:
+            if connection.execute(known).first() is None:
+                return False
+            put = self._insert(FEEDBACK).on_conflict_do_nothing()
+            return connection.execute(put, asdict(said)).rowcount == 1
+
     def prune(self, now: int, days: int) -> None:
         """Forget everything of decisions older than `days`. `now`: Unix milliseconds."""
         limit = now - days * DAY_MS
