@@ -126,6 +126,7 @@ def _living(
         await router.warm()
         async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
             yield
+            await router.shadows.close()
         await dashboard.close()
         await router.close()
 

@@ -35,6 +35,8 @@ from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
+from serve.sweeps.call import Caller
+from serve.sweeps.desk import Shadows
 from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
@@ -64,6 +66,7 @@ class Decided:
     edition: Edition
     bill: Bill
     checks: Checks | None = None
+    scout_s: float | None = None  # how long the Scout was waited for, None where it was not asked
 
 
 class Router:
@@ -86,6 +89,8 @@ class Router:
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
         self.meters = Meters(config)
+        caller = Caller(lanes, load, self.audit, self.ledger, self.meters.spent)
+        self.shadows = Shadows(caller, self.tracking, self.meters.shadow)
 
     @property
     def config(self) -> Config:
@@ -140,7 +145,13 @@ class Router:
         def matters(signals: Signals) -> bool:
             return policy.scout_matters(seen(signals), view, wanted, states, config)
 
-        signals = seen(await gather(view, self._judges, config.signals, matters, self.meters.signal))
+        took: dict[str, float] = {}
+
+        def timed(name: str, seconds: float, failed: bool) -> None:
+            took[name] = seconds
+            self.meters.signal(name, seconds, failed)
+
+        signals = seen(await gather(view, self._judges, config.signals, matters, timed))
         try:
             decision = policy.decide(signals, view, wanted, states, config)
         except HttpError as error:
@@ -151,8 +162,9 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
+        scout_s = took.get("scout")
         return Decided(
-            decision_id, request, view, signals, decision, started, visit, edition, bill, wanted.checks
+            decision_id, request, view, signals, decision, started, visit, edition, bill, wanted.checks, scout_s
         )
 
     async def answer(self, decided: Decided) -> Answer:
@@ -160,7 +172,8 @@ class Router:
         entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
-            return entry.follow(await self._run(decided, entry.trail))
+            answer = entry.follow(await self._run(decided, entry.trail))
+        return self.shadows.follow(decided, answer)
 
     def _ended(self, ended: Ended) -> None:
         self.tracking.ended(ended)

@@ -41,6 +41,7 @@ from serve.outcomes.config import OutcomesConfig
 from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses.config import ResponsesConfig
+from serve.sweeps.config import JudgeConfig, SweepsConfig
 
 
 class Config(Strict):
@@ -56,6 +57,8 @@ class Config(Strict):
     responses: ResponsesConfig = ResponsesConfig()
     metrics: MetricsConfig = MetricsConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
+    sweeps: SweepsConfig = SweepsConfig()
+    judge: JudgeConfig = JudgeConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
     scout: ScoutConfig | None = None
     signals: SignalsConfig = SignalsConfig()
@@ -95,6 +98,18 @@ class Config(Strict):
             raise ValueError(f"dispatch.reask.lane: no lane is called {name!r}")
         if lane.location not in ON_PREMISES:
             raise ValueError(f"dispatch.reask.lane: {name} is not on the premises")
+        return self
+
+    @model_validator(mode="after")
+    def _background_work_can_be_kept(self) -> "Config":
+        name = self.judge.lane
+        if name is not None and name not in {lane.name for lane in self.lanes}:
+            raise ValueError(f"judge.lane: no lane is called {name!r}")
+        for section, on in (("sweeps.enabled", self.sweeps.enabled), ("judge.lane", name is not None)):
+            if on and not self.outcomes.enabled:
+                raise ValueError(f"{section}: outcomes.enabled is false, so no result could be kept")
+        if self.sweeps.enabled and len({lane.tier for lane in self.lanes}) < 2:
+            raise ValueError("sweeps.enabled: all lanes have one tier, so there is no tier below")
         return self
 
     @model_validator(mode="after")

@@ -114,6 +114,10 @@ class LaneLoad:
         """By this router's own count a slot is free, so one more call should be taken at once."""
         return self._seen[name].place.has_room
 
+    def calm(self, name: str) -> bool:
+        """At least half of its slots are free, and nothing had to go elsewhere a short while ago."""
+        return self._seen[name].place.calm
+
     def overflows(self, name: str) -> bool:
         """Requests went past this lane a short while ago, so it is given less until none do."""
         return self._seen[name].place.overflows

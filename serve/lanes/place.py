@@ -80,6 +80,11 @@ class Place:
         return self.in_flight + 1 <= self._own_slots
 
     @property
+    def calm(self) -> bool:
+        """One more call would leave half of the slots free, and nothing had to go elsewhere lately."""
+        return self.in_flight + 1 <= self._own_slots / 2 and not self.overflows
+
+    @property
     def _own_slots(self) -> float:
         return max(1.0, self.slots * self.replicas * self.share)
 

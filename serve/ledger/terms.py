@@ -9,16 +9,21 @@ from serve.keys.rights import Key
 from serve.ledger.config import NO_CAPS, Caps, cap
 from serve.ledger.entries import WHOLE_LIFE, Account, periods
 from serve.ledger.prices import tariffs
+from serve.sweeps.config import JUDGE, SWEEPS
 
 MARGIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Whose money it is. Keys with one name share their budgets, so that a rotation gives nobody twice as much."""
+    """Whose money it is. Keys with one name share their budgets, so that a rotation gives nobody twice as much.
+
+    `apart`: the account of Pointsman's own work in the background; it pays, with the total, and no key does.
+    """
 
     key: Key
     session: str | None = None
+    apart: str | None = None
 
     @property
     def session_id(self) -> str | None:
@@ -34,6 +39,8 @@ class Terms:
     def __init__(self, config: Config) -> None:
         self.tariffs = tariffs(config)
         self.budgets = config.budgets
+        self._apart = {SWEEPS: config.sweeps.budget, JUDGE: config.judge.budget}
+        self._at_work = {SWEEPS: config.sweeps.enabled, JUDGE: config.judge.lane is not None}
         self.request_cap = cap(config.budgets.request)
         # A request ends with its deadline; a client that stops reading may hold the end of its stream a little longer.
         longest = config.dispatch.deadline_s + config.server.stall_s + MARGIN_S
@@ -49,13 +56,17 @@ class Terms:
         return cap(self.budgets.session)
 
     def team_accounts(self, now: float) -> list[Account]:
-        """The accounts of everybody together and of each team that has a limit."""
+        """The accounts of everybody together, of each team that has a limit, and of what works in the background."""
         scopes = {"total": self.budgets.total} | {f"team:{n}": caps for n, caps in self.budgets.teams.items()}
+        scopes |= {name: caps for name, caps in self._apart.items() if self._at_work[name]}
         return [account for scope, caps in scopes.items() for account in _both(scope, caps, now)]
 
     def _accounts(self, payer: Payer, now: float) -> Iterator[Account]:
         key, budgets = payer.key, self.budgets
         yield from _both("total", budgets.total, now)
+        if payer.apart is not None:
+            yield from _both(payer.apart, self._apart[payer.apart], now)
+            return
         if key.team:
             yield from _both(f"team:{key.team}", budgets.teams.get(key.team, NO_CAPS), now)
         own = Caps(

@@ -73,6 +73,12 @@ BUDGET = _count("budget_refusals", "Lanes not asked because a budget had no room
 UNLEDGERED = _count("ledger_refusals", "Lanes not asked because the ledger was down", "lane")
 KEY_REQUESTS = _count("key_requests", "Requests by key name; only with `metrics.by_key`", "key")
 KEY_COST = _count("key_cost_microusd", "Cost by key name; only with `metrics.by_key`", "key")
+SHADOWS = _count(
+    "shadow_calls",
+    "Calls of `sweeps` and the `judge` in the background, by how they ended, and samples that were not asked about",
+    "purpose",
+    "outcome",
+)
 AUDIT_FAILURES = _count("audit_write_failures", "Writes of the audit log that failed")
 AUDIT_LOST = _count("audit_lost", "Records of the audit log that were not written")
 SIGNAL_FAILURES = _count("signal_failures", "Signals that failed or were late", "signal")
@@ -98,11 +104,25 @@ MERGED = _gauge(
     "metrics_merged", "1: the numbers of all Routers; 0: the database is away, these may be old", merge="max"
 )
 
+CPST = _gauge(
+    "cpst_usd",
+    "US dollars per successful task in the last `metrics.cpst_hours`, by `task`, `tier`, `lane` or in `total`",
+    "by",
+    "group",
+    merge="max",
+)
+CPST_LOW = _gauge("cpst_low_usd", "Lower end of its 95 % interval", "by", "group", merge="max")
+CPST_HIGH = _gauge("cpst_high_usd", "Upper end of its 95 % interval", "by", "group", merge="max")
+SUCCESSES = _gauge(
+    "successes", "Decisions that count as a success in the same time", "by", "group", merge="max"
+)
+DECISIONS = _gauge("decisions", "All decisions of the same time", "by", "group", merge="max")
+
 CATALOGUE = (
     REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, REASKS, INVALID, STREAMS, COST,
-    ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, AUDIT_FAILURES, AUDIT_LOST,
+    ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, SHADOWS, AUDIT_FAILURES, AUDIT_LOST,
     SIGNAL_FAILURES, SIGNAL, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
-    RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED,
+    RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED, CPST, CPST_LOW, CPST_HIGH, SUCCESSES, DECISIONS,
 )  # fmt: skip
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
 

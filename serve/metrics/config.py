@@ -12,3 +12,9 @@ class MetricsConfig(BaseModel):
     share_s: float = Field(
         2, gt=0, le=10, description="seconds between two snapshots of one Router in the state database"
     )
+    cpst_hours: float = Field(
+        24, gt=0, le=24 * 366, description="how far back the cost per success at /metrics is counted"
+    )
+    cpst_every_s: float = Field(
+        60, ge=0, le=86_400, description="seconds between two counts of it at least; 0: it is not counted"
+    )

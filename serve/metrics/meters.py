@@ -98,6 +98,10 @@ class Meters:
             usual = self._tariffs[self._usual].cost(tokens.input, cached, tokens.output)
             book.add(of.ALWAYS_CLOUD, by=usual)
 
+    def shadow(self, purpose: str, outcome: str) -> None:
+        """A call in the background is over, or was not made."""
+        self.book.add(of.SHADOWS, purpose, outcome)
+
     def _tried(self, task: str, trail: Trail, tried: tuple[tuple[str, str], ...]) -> None:
         for lane, end in tried:
             self.book.add(of.ATTEMPTS, lane, end)

@@ -13,6 +13,7 @@ from serve.keys.door import is_loopback
 from serve.keys.rights import ANONYMOUS, Key
 from serve.metrics import gauges
 from serve.metrics.catalogue import REVIEWS
+from serve.metrics.cpst import CpstGauges
 from serve.metrics.sharing import Sharing
 from serve.metrics.sheet import Sheet, exposed, merged
 from serve.reviews.desk import ReviewDesk
@@ -26,6 +27,7 @@ class MetricsRoute:
         self._router, self._reviews = router, reviews
         config = router.config
         self._sharing = Sharing(config.state.resolve(), lambda: gauges.taken(router), config.metrics.share_s)
+        self._cpst = CpstGauges(lambda: router.config)
 
     def routes(self) -> list[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
         """Method, path and handler."""
@@ -34,18 +36,22 @@ class MetricsRoute:
     @asynccontextmanager
     async def sharing(self) -> AsyncGenerator[None, None]:
         """Share for as long as the block lasts."""
-        task = asyncio.create_task(self._sharing.keep_sharing())
+        work = (self._sharing.keep_sharing(), self._cpst.keep_counting())
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._cpst.close()
             await self._sharing.close()
 
     async def everybody(self) -> Sheet:
-        """The numbers of all Routers, and how many reviews wait."""
-        sheet = await self._sharing.everybody()
+        """The numbers of all Routers, how many reviews wait, and what a success costs."""
+        sheet = merged([await self._sharing.everybody(), self._cpst.sheet])
         try:
             waiting = await self._reviews.waiting()
         except HttpError:

@@ -20,7 +20,8 @@ from sqlalchemy import (
 
 from serve.config import ON_PREMISES
 from serve.outcomes.cpst import Cpst, Sums, cpst
-from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS
+from serve.outcomes.said import JUDGED_BY
+from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS
 
 NO_FAULT = ("ok", "repaired", "reasked", "asked", "cancelled")
 LEFT = "left"
@@ -32,6 +33,7 @@ JOINED = DECISIONS.outerjoin(FEEDBACK, _d.decision_id == _f.decision_id)
 LOCAL = and_(_d.error.is_(None), _d.location.in_(sorted(ON_PREMISES)))
 CLOUD = and_(_d.error.is_(None), _d.location.not_in(sorted(ON_PREMISES)))
 PASSED_ON = or_(_d.fallbacks > 0, _d.escalations > 0)
+COMPLAINED = and_(_f.success.is_(False), func.coalesce(_f.source, "") != JUDGED_BY)
 INVALID = or_(_d.verdict.in_(("invalid", "reasked")), _d.escalations > 0)
 
 
@@ -83,7 +85,7 @@ def groups(
         func.sum(success()).label("s"),
         _count(unknown).label("unknown"),
         func.count(_f.decision_id).label("judged"),
-        _count(_f.success.is_(False)).label("complaints"),
+        _count(COMPLAINED).label("complaints"),
         func.sum(_d.cost).label("cost"),
         func.sum(_d.billed).label("billed"),
         func.sum(_d.baseline).label("baseline"),
@@ -138,6 +140,32 @@ def percentile(
     place = min(count - 1, int(count * share))
     wanted = select(column).where(mine).order_by(column).offset(place).limit(1)
     return float(connection.execute(wanted).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class ScoutTimes:
+    """How long the Scout was waited for. `late`: the share (0 to 1) that took longer than the limit."""
+
+    asked: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    late: float | None = None
+
+
+def scout(connection: Connection, since: int, limit_ms: float) -> ScoutTimes:
+    """Of decisions for which the Scout was asked, not only thought about."""
+    mine, ms = SCOUT.c.at >= since, SCOUT.c.ms
+    late = func.coalesce(func.sum(case((ms > limit_ms, 1), else_=0)), 0)
+    asked, over = connection.execute(select(func.count(), late).select_from(SCOUT).where(mine)).one()
+    if not asked:
+        return ScoutTimes()
+
+    def reach(share: float) -> float:
+        place = min(asked - 1, int(asked * share))
+        wanted = select(ms).where(mine).order_by(ms).offset(place).limit(1)
+        return float(connection.execute(wanted).scalar_one())
+
+    return ScoutTimes(int(asked), reach(0.5), reach(0.95), int(over) / asked)
 
 
 def attempts(connection: Connection, since: int) -> list[tuple[str, str, str, int]]:

@@ -15,9 +15,11 @@ from serve import state
 from serve.config import Config
 from serve.errors import AnswerInvalid
 from serve.outcomes import queries
-from serve.outcomes.queries import Group, Half
+from serve.outcomes.queries import Group, Half, ScoutTimes
 from serve.outcomes.sheet import baseline_lane
-from serve.outcomes.tables import DECISIONS, TABLES
+from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT
+from serve.sweeps import evidence
+from serve.sweeps import store as sweeps
 
 LOCAL_TARGET = (0.60, 0.70)
 SAVED_TARGET = (0.50, 0.70)
@@ -28,6 +30,9 @@ SHIFTED = 0.15
 """Share of the traffic that changed its task type between the halves."""
 ENOUGH_TO_SHIFT = 100
 SURE_Z = 3.0
+SCOUT_LIMIT_MS = 80.0
+SCOUT_LATE = 0.05
+"""Share of the Scout's answers over the limit from which it is an alert."""
 TOO_FEW = "too few decisions to tell"
 NEVER = 1 << 62
 
@@ -65,6 +70,26 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """A task type that the tier below tried: its share of good answers with bounds, and whether the table may change.
+
+    `agreement` with the accepted answers is a mean, None where there was none.
+    """
+
+    task: str
+    from_tier: int
+    to_tier: int
+    samples: int
+    judged: int
+    good: int
+    low: float
+    high: float
+    agreement: float | None
+    cost_usd: float
+    advice: evidence.Advice
+
+
+@dataclass(frozen=True, slots=True)
 class Trend:
     """The share of decisions with an answer that validation refused, in the first and the second half of the time."""
 
@@ -74,11 +99,15 @@ class Trend:
 
 
 UNKNOWN = Trend(None, None, TOO_FEW)
+NOT_ASKED = ScoutTimes()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`since_ms` and `until_ms` in Unix milliseconds; shares 0 to 1; times in ms; None: nothing is known."""
+    """`since_ms` and `until_ms` in Unix milliseconds; shares 0 to 1; times in ms; None: nothing is known.
+
+    `background_usd`: what sweeps and the judge cost, at providers and on own hardware; in no other figure.
+    """
 
     since_ms: int
     until_ms: int
@@ -91,6 +120,7 @@ class Report:
     local_first_p95_ms: float | None = None
     overhead_p50_ms: float | None = None
     overhead_p95_ms: float | None = None
+    scout: ScoutTimes = NOT_ASKED
     by_task: list[Group] = field(default_factory=list)
     by_lane: list[Group] = field(default_factory=list)
     by_location: list[Group] = field(default_factory=list)
@@ -99,6 +129,8 @@ class Report:
     by_session: list[Group] = field(default_factory=list)
     advice: list[TaskAdvice] = field(default_factory=list)
     validation: Trend = UNKNOWN
+    sweeps: list[Swept] = field(default_factory=list)
+    background_usd: float = 0.0
     labels: dict[str, int] = field(default_factory=dict)
     rejected: list[Failed] = field(default_factory=list)
     fallbacks: list[Failed] = field(default_factory=list)
@@ -127,13 +159,17 @@ def document(report: Report) -> dict[str, JsonValue]:
 
 
 def _read(connection: Connection, config: Config, since: int, until: int) -> Report:
-    if not inspect(connection).has_table(TABLES.tables["decision_feedback"].name):
+    tables = inspect(connection)
+    if not tables.has_table(FEEDBACK.name):
         return _nothing(config, since, until)
     per_minute = config.outcomes.correction_usd_per_hour * 1e6 / 60
     by = {name: queries.groups(connection, since, column, per_minute) for name, column in DIMENSIONS.items()}
     total = next(iter(queries.groups(connection, since, None, per_minute)), None)
     middle = (since + until) // 2
     halves = queries.half(connection, since, middle), queries.half(connection, middle, NEVER)
+    # A database that only an older version has written has no such table.
+    has_scout = tables.has_table(SCOUT.name)
+    scout = queries.scout(connection, since, SCOUT_LIMIT_MS) if has_scout else NOT_ASKED
     failed = [Failed(*row) for row in queries.attempts(connection, since)]
 
     def reach(column: ColumnElement[Any], share: float, where: ColumnElement[bool]) -> float | None:
@@ -151,6 +187,7 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         local_first_p95_ms=reach(_d.first_ms, 0.95, queries.LOCAL),
         overhead_p50_ms=reach(_d.overhead_ms, 0.5, _d.error.is_(None)),
         overhead_p95_ms=reach(_d.overhead_ms, 0.95, _d.error.is_(None)),
+        scout=scout,
         by_task=by["task"],
         by_lane=by["lane"],
         by_location=by["location"],
@@ -159,10 +196,12 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         by_session=[group for group in by["session"] if group.name != "none"],
         advice=[_advice(group) for group in by["task"]],
         validation=_trend(*halves),
+        sweeps=[_swept(cell, config) for cell in sweeps.cells(connection, since)],
+        background_usd=sweeps.spent_usd(connection, since),
         labels=dict(queries.labels(connection, since)),
         rejected=[one for one in failed if one.outcome == AnswerInvalid.outcome],
         fallbacks=[one for one in failed if one.outcome != AnswerInvalid.outcome],
-        alerts=list(_alerts(*halves)),
+        alerts=[*_alerts(*halves), *_late(scout)],
     )
 
 
@@ -193,6 +232,23 @@ def _advice(group: Group) -> TaskAdvice:
     return TaskAdvice(group.name, group.decisions, rate, advice)
 
 
+def _swept(cell: sweeps.Cell, config: Config) -> Swept:
+    found = evidence.weigh(cell.good, cell.judged - cell.good, config.sweeps.good_from)
+    return Swept(
+        task=cell.task,
+        from_tier=cell.from_tier,
+        to_tier=cell.to_tier,
+        samples=cell.samples,
+        judged=cell.judged,
+        good=cell.good,
+        low=found.low,
+        high=found.high,
+        agreement=cell.agreement,
+        cost_usd=cell.cost_usd,
+        advice=found.advice,
+    )
+
+
 def _trend(before: Half, after: Half) -> Trend:
     """A change is told where it is more than chance: two proportions, three standard errors."""
     if min(before.decisions, after.decisions) < ENOUGH:
@@ -206,6 +262,14 @@ def _trend(before: Half, after: Half) -> Trend:
 
 def _rate(half: Half) -> float | None:
     return half.invalid / half.decisions if half.decisions else None
+
+
+def _late(scout: ScoutTimes) -> Iterator[str]:
+    if scout.asked >= ENOUGH and scout.late is not None and scout.late > SCOUT_LATE:
+        yield (
+            f"The Scout is late: {scout.late:.0%} of {scout.asked} questions took over {SCOUT_LIMIT_MS:g} ms, and "
+            "were decided without it. Give it another replica, or a faster device."
+        )
 
 
 def _alerts(before: Half, after: Half) -> Iterator[str]:

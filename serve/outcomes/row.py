@@ -65,10 +65,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A row with its attempts."""
+    """A row with its attempts. `scout_ms`: how long the Scout was waited for, None where it was not asked."""
 
     row: Row
     steps: tuple[Step, ...]
+    scout_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

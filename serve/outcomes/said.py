@@ -11,6 +11,9 @@ from serve.errors import InvalidRequest
 GOOD_FROM = 0.5
 """A quality from here on counts as a success where nothing else is said."""
 
+JUDGED_BY = "judge"
+"""Who says so where Pointsman's own judge does: no client may."""
+
 Label = Literal["good_fit", "underpowered", "overprovisioned", "failed"]
 SUCCESSFUL: dict[Label, bool] = {
     "good_fit": True,
@@ -36,6 +39,8 @@ class FeedbackBody(BaseModel):
     def _says_something(self) -> Self:
         if self.outcome is None and self.label is None and self.quality is None:
             raise ValueError("say at least one of outcome, quality and label")
+        if self.source == JUDGED_BY:
+            raise ValueError(f"source {JUDGED_BY} is Pointsman's own: say who you are")
         if self.outcome and self.label and (self.outcome == "success") is not SUCCESSFUL[self.label]:
             raise ValueError(f"outcome {self.outcome} and label {self.label} contradict each other")
         return self

@@ -19,7 +19,8 @@ def tracked(ended: Ended, at: int) -> Tracked:
     steps = tuple(
         Step(place, lane, outcome, _ms(seconds)) for place, (lane, outcome, seconds) in enumerate(ended.tried)
     )
-    return Tracked(_row(ended, steps, at), steps)
+    scout_s = ended.decided.scout_s
+    return Tracked(_row(ended, steps, at), steps, None if scout_s is None else round(scout_s * 1000, 3))
 
 
 def baseline_lane(config: Config) -> str | None:

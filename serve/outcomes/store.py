@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serve import state
 from serve.outcomes.row import Entry, Repeated, Tracked
 from serve.outcomes.said import Said, Taken
-from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS, TABLES
+from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 
 DAY_MS = 86_400_000
 
@@ -45,12 +45,19 @@ class Store:
             if isinstance(entry, Tracked)
             for step in entry.steps
         ]
+        scout = [
+            {"decision_id": entry.row.decision_id, "at": entry.row.at, "ms": entry.scout_ms}
+            for entry in entries
+            if isinstance(entry, Tracked) and entry.scout_ms is not None
+        ]
         repeated = [entry.decision_id for entry in entries if isinstance(entry, Repeated)]
         with self._engine.begin() as connection:
             if rows:
                 connection.execute(self._insert(DECISIONS).on_conflict_do_nothing(), rows)
             if steps:
                 connection.execute(self._insert(STEPS).on_conflict_do_nothing(), steps)
+            if scout:
+                connection.execute(self._insert(SCOUT).on_conflict_do_nothing(), scout)
             if repeated:
                 mine = DECISIONS.c.decision_id.in_(repeated)
                 connection.execute(update(DECISIONS).where(mine).values(retried=True))
@@ -73,6 +80,15 @@ class Store:
             connection.execute(put, values)
         return Taken.NEW if by_reviewer is None else Taken.REPLACED
 
+    def say_first(self, said: Said) -> bool:
+        """Keep what a model says of a decision, unless somebody has spoken: it replaces nobody. False: not kept."""
+        known = select(DECISIONS.c.key).where(DECISIONS.c.decision_id == said.decision_id)
+        with self._engine.begin() as connection:
+            if connection.execute(known).first() is None:
+                return False
+            put = self._insert(FEEDBACK).on_conflict_do_nothing()
+            return connection.execute(put, asdict(said)).rowcount == 1
+
     def prune(self, now: int, days: int) -> None:
         """Forget everything of decisions older than `days`. `now`: Unix milliseconds."""
         limit = now - days * DAY_MS
@@ -80,4 +96,5 @@ class Store:
         with self._engine.begin() as connection:
             connection.execute(delete(FEEDBACK).where(FEEDBACK.c.decision_id.in_(old)))
             connection.execute(delete(STEPS).where(STEPS.c.at < limit))
+            connection.execute(delete(SCOUT).where(SCOUT.c.at < limit))
             connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))

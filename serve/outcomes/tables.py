@@ -57,6 +57,15 @@ STEPS = Table(
     Index("decision_attempts_by_time", "at"),
 )
 
+SCOUT = Table(
+    "decision_scout",
+    TABLES,
+    Column("decision_id", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),  # of the decision
+    Column("ms", Float, nullable=False),  # that the Scout was waited for; only where it was asked
+    Index("decision_scout_by_time", "at"),
+)
+
 FEEDBACK = Table(
     "decision_feedback",
     TABLES,

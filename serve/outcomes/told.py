@@ -10,6 +10,7 @@ from serve.outcomes.report import (
     LOCAL_TARGET,
     PROMOTE_OVER,
     SAVED_TARGET,
+    SCOUT_LIMIT_MS,
     Failed,
     Report,
     document,
@@ -35,7 +36,7 @@ def page(report: Report) -> Page:
             ("key", report.by_key),
         )
     ]
-    sections += [_split(report), _advice(report), _quality(report)]
+    sections += [_split(report), _advice(report), _sweeps(report), _quality(report)]
     sections += [
         _failed("Cheap answers rejected by validation", report.rejected),
         _failed("Fallbacks that fired", report.fallbacks),
@@ -63,11 +64,19 @@ def _targets(report: Report) -> Section:
         ("saved", share(report.saved_share), _span(SAVED_TARGET)),
         ("own hardware, $", usd(total.cost_usd - total.billed_usd) if total else MISSING, ""),
         ("corrections by people, $", usd(total.correction_usd) if total else MISSING, ""),
+        ("sweeps and the judge, $ (in no other figure)", usd(report.background_usd), ""),
         ("$ per success", money(total.cpst) if total else MISSING, ""),
         ("fallback rate", share(total.fallback_rate) if total else MISSING, ""),
         ("local p95, ms", _ms(report.local_p95_ms), ""),
         ("local p95 until the first words, ms", _ms(report.local_first_p95_ms), ""),
         ("overhead p50 / p95, ms", f"{_ms(report.overhead_p50_ms)} / {_ms(report.overhead_p95_ms)}", "50"),
+        ("Scout asked", str(report.scout.asked), ""),
+        (
+            "Scout p50 / p95, ms",
+            f"{_ms(report.scout.p50_ms)} / {_ms(report.scout.p95_ms)}",
+            f"{SCOUT_LIMIT_MS:g}",
+        ),
+        (f"Scout over {SCOUT_LIMIT_MS:g} ms", share(report.scout.late), ""),
     ]
     return Section("In total", ("", "measured", "target"), rows)
 
@@ -115,6 +124,28 @@ def _advice(report: Report) -> Section:
     )
     columns = ("task type", "decisions", "fallback rate", "advice")
     return Section("Where the first lane did not answer", columns, rows or [(MISSING,) * 4], note)
+
+
+def _sweeps(report: Report) -> Section:
+    columns = ("task type", "tiers", "samples", "good", "95 % bounds", "agreement", "cost $", "routing table")
+    rows = [
+        (
+            one.task,
+            f"{one.from_tier} to {one.to_tier}",
+            str(one.samples),
+            f"{one.good} of {one.judged}",
+            f"{share(one.low)} to {share(one.high)}" if one.judged else MISSING,
+            share(one.agreement),
+            usd(one.cost_usd),
+            one.advice,
+        )
+        for one in report.sweeps
+    ]
+    note = (
+        "What the tier below would have answered. The bounds hold however often one looks; `may change`: even the "
+        "lower one reaches sweeps.good_from."
+    )
+    return Section("Sweeps", columns, rows or [(MISSING,) * len(columns)], note)
 
 
 def _quality(report: Report) -> Section:

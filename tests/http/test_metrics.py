@@ -107,6 +107,31 @@ def test_a_stream_is_counted_when_it_begins_and_when_it_ends(scene: Start) -> No
     assert total(seen, "pointsman_answer_seconds_count") == 0
 
 
+def test_the_cost_of_a_success_is_shown_by_task_tier_and_lane(scene: Start) -> None:
+    s = scene(prices=PRICES, metrics={"cpst_every_s": 0.05})
+    usage = [ask(s, f"What is noun {n}?", model="cloud-openai").usage for n in range(6)]
+    ask(s)
+    spent = sum(one.prompt_tokens + 10 * one.completion_tokens for one in usage) / 1e6
+    until(lambda: total(scrape(s.url), "pointsman_decisions", by="total") == 7)
+    seen = scrape(s.url)
+    assert total(seen, "pointsman_cpst_usd", by="total") == pytest.approx(spent / 7)
+    assert total(seen, "pointsman_cpst_usd", by="lane", group="cloud-openai") == pytest.approx(spent / 6)
+    assert total(seen, "pointsman_cpst_usd", by="tier", group="1") == 0
+    low, high = (total(seen, f"pointsman_cpst_{end}_usd", by="tier", group="2") for end in ("low", "high"))
+    assert 0 < low <= spent / 6 <= high
+    assert ("pointsman_cpst_low_usd", (("by", "tier"), ("group", "1"))) not in seen
+    assert total(seen, "pointsman_successes", by="task") == 7
+    assert not [labels for _, labels in seen if ("by", "key") in labels]
+
+
+@pytest.mark.parametrize("more", [{"metrics": {"cpst_every_s": 0}}, {"outcomes": {"enabled": False}}])
+def test_a_cost_of_a_success_that_is_not_counted_is_not_shown(scene: Start, more: dict[str, Any]) -> None:
+    s = scene(**more)
+    ask(s)
+    assert total(scrape(s.url), "pointsman_requests_total") == 1
+    assert not [name for name, _ in scrape(s.url) if name.startswith("pointsman_cpst")]
+
+
 def test_what_a_budget_forbids_is_counted(scene: Start) -> None:
     s = scene(prices=PRICES, budgets={"total": {"day": 0}})
     with pytest.raises(openai.RateLimitError):

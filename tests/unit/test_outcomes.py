@@ -23,7 +23,7 @@ from serve.outcomes.repeats import Repeats
 from serve.outcomes.row import Repeated, Row, Step, Tracked
 from serve.outcomes.said import Said, Taken
 from serve.outcomes.store import DAY_MS, Store
-from serve.outcomes.tables import DECISIONS, FEEDBACK, STEPS, TABLES
+from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 from serve.outcomes.writer import OutcomesDown, Writer
 from tests.support.databases import KINDS, database
 from tests.support.memory import memory_folder
@@ -58,7 +58,8 @@ def store(server: str) -> Iterator[Store]:
 
 def tracked(number: int, **changes: Any) -> Tracked:
     steps = changes.pop("steps", (Step(0, "local-general", "ok", 20),))
-    return Tracked(replace(ROW, decision_id=f"dec_{number}", **changes), steps)
+    scout_ms = changes.pop("scout_ms", None)
+    return Tracked(replace(ROW, decision_id=f"dec_{number}", **changes), steps, scout_ms)
 
 
 def reading(store: Store) -> Connection:
@@ -107,12 +108,14 @@ def test_nobody_speaks_of_a_decision_that_is_not_there(store: Store) -> None:
 
 
 def test_what_is_old_goes_and_the_rest_stays(store: Store) -> None:
-    store.write([tracked(0, at=NOW - 8 * DAY_MS), tracked(1, at=NOW - 6 * DAY_MS)])
+    store.write(
+        [tracked(0, at=NOW - 8 * DAY_MS, scout_ms=1.0), tracked(1, at=NOW - 6 * DAY_MS, scout_ms=1.0)]
+    )
     store.say(WORD)
     store.say(replace(WORD, decision_id="dec_1"))
     store.prune(NOW, 7)
     with reading(store) as connection:
-        for table in (DECISIONS, STEPS, FEEDBACK):
+        for table in (DECISIONS, STEPS, SCOUT, FEEDBACK):
             assert [row.decision_id for row in connection.execute(select(table))] == ["dec_1"]
 
 
@@ -304,6 +307,27 @@ def test_a_shift_of_the_traffic_is_an_alert(store: Store) -> None:
     assert found.validation.words == "falling"
     assert len(found.alerts) == 1
     assert "shifted" in found.alerts[0]
+
+
+def test_the_scout_is_held_against_its_limit_where_it_was_asked(store: Store) -> None:
+    asked = [tracked(n, at=NOW - n, scout_ms=81.0 if n < 10 else 20.0 + n) for n in range(60)]
+    store.write([*asked, *(tracked(n, at=NOW - n) for n in range(60, 90))])
+    store.write([tracked(99, at=NOW - 7_200_000, scout_ms=5000.0)])
+    found = report.read(store.engine, settings(), 3600, NOW / 1000)
+    assert (found.scout.asked, found.scout.p50_ms, found.scout.p95_ms) == (60, 60, 81)
+    assert found.scout.late == pytest.approx(10 / 60)
+    assert [alert for alert in found.alerts if alert.startswith("The Scout is late: 17%")]
+    for form in show.FORMATS:
+        text = show.written(told.page(found), form)
+        assert "81.0" in text, form
+        assert "16.7%" in text or form == "json", form
+
+
+def test_a_scout_that_nobody_asked_is_no_alert_and_no_number(store: Store) -> None:
+    store.write([tracked(0)])
+    SCOUT.drop(store.engine)  # as an older version left the database
+    found = report.read(store.engine, settings(), 3600, NOW / 1000)
+    assert (found.scout.asked, found.scout.late, found.alerts) == (0, None, [])
 
 
 def test_a_database_without_decisions_makes_an_empty_report(tmp_path: Path) -> None:
