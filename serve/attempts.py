@@ -31,6 +31,7 @@ from serve.policy import Decision
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_embeddings import Embed, Vectors, vectors
 
 log = logging.getLogger("pointsman.dispatch")
 
@@ -57,7 +58,7 @@ class Charge(Protocol):
         """The lane has the call."""
         ...
 
-    def hear(self, item: ChatChunk | ChatCompletion) -> None:
+    def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None:
         """A part of the answer, or the whole of it."""
         ...
 
@@ -89,7 +90,7 @@ class _Uncounted(AbstractContextManager["_Uncounted", None]):
         return self
 
     def taken(self) -> None: ...
-    def hear(self, item: ChatChunk | ChatCompletion) -> None: ...
+    def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None: ...
     def end(self, error: BaseException | None) -> None: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,13 +148,14 @@ class ChunkStream(Protocol):
 class Answer:
     """What the client gets, and how it came about.
 
-    Either `whole`, or `chunks`: a stream whose first content has arrived, so the client may be told 200.
+    Either `whole`, or `vectors`, or `chunks`: a stream whose first content has arrived, so the client may be told 200.
     """
 
     lane: str
     attempts: tuple[Attempt, ...]
     whole: ChatCompletion | None = None
     chunks: ChunkStream | None = None
+    vectors: Vectors | None = None
     reason: str | None = None  # a code that weighs more than the decision's own
 
 
@@ -188,6 +190,8 @@ class Asker:
         try:
             if self._load.brimful(name):
                 raise LaneFull(name, "as many calls as it takes are in flight")
+            if isinstance(job.request, Embed):
+                return await self._vectors(job, job.request, name, take_s, charge)
             return await (self._stream if job.streams else self._whole)(job, name, take_s, charge)
         except BaseException as error:
             charge.end(error)
@@ -197,12 +201,7 @@ class Asker:
 
     async def _whole(self, job: Job, name: str, take_s: float, charge: Charge) -> Answer:
         with charge:
-            async with aclosing(self._pieces(job, name, charge, stream=False)) as pieces:
-                await self._taken(name, pieces, job.left(take_s))
-                started = now()
-                document = await _within(
-                    name, job.left(self._config.dispatch.unary_s), _document(name, pieces)
-                )
+            document, started = await self._read(job, name, take_s, charge)
             whole = completion(name, document)
             charge.hear(whole)
         judged = verdict.judge(job.request, whole, job.checks)
@@ -216,6 +215,24 @@ class Asker:
         if not job.request.stream:
             return Answer(name, (attempt,), whole=judged.answer)
         return Answer(name, (attempt,), chunks=_replay(judged.answer, _wants_usage(job.request)))
+
+    async def _read(self, job: Job, name: str, take_s: float, charge: Charge) -> tuple[str, float]:
+        """The one document of an answer, and when the lane took the call."""
+        async with aclosing(self._pieces(job, name, charge, stream=False)) as pieces:
+            await self._taken(name, pieces, job.left(take_s))
+            started = now()
+            unary_s = job.left(self._config.dispatch.unary_s)
+            return await _within(name, unary_s, _document(name, pieces)), started
+
+    async def _vectors(self, job: Job, request: Embed, name: str, take_s: float, charge: Charge) -> Answer:
+        with charge:
+            document, started = await self._read(job, name, take_s, charge)
+            # Megabytes of numbers: the event loop has others to serve.
+            found = await asyncio.to_thread(vectors, name, document, request)
+            charge.hear(found)
+        _tell(job, found.usage)
+        self._load.well(name, False, now() - started, _work(job.body))
+        return Answer(name, (Attempt(name, "ok", 0),), vectors=found)
 
     async def _stream(self, job: Job, name: str, take_s: float, charge: Charge) -> Answer:
         """Open a stream and hold it until something was said: until then the next lane can take over."""

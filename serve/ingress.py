@@ -50,6 +50,7 @@ from serve.surfaces.messages import Messages
 from serve.surfaces.responses.desk import ResponseDesk
 from serve.surfaces.responses.routes import ResponseRoutes
 from serve.surfaces.responses.surface import Responses, ResponsesExchange
+from serve.wire import openai_embeddings
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -83,6 +84,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     for surface in SURFACES:
         app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
     app.add_api_route(messages.COUNT_PATH, _guarded(edge.count_tokens, MESSAGES), methods=["POST"])
+    app.add_api_route("/v1/embeddings", _guarded(edge.embeddings), methods=["POST"])
     app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
     app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
@@ -193,6 +195,21 @@ class _Edge:
             explain.as_json(await self._router.decide(body, _wishes(request), _visit(request), trial=True))
         )
 
+    async def embeddings(self, request: Request) -> Response:
+        config = self._router.config.server
+        asked = openai_embeddings.parse(await edge_body.read(request, config), config.bounds)
+        decided = await self._router.decide(asked, _wishes(request), _visit(request))
+        try:
+            answer = await unless_gone(request, self._router.answer(decided))
+        except HttpError as error:
+            self._router.meters.refused(error.code)
+            known = {"x-pointsman-decision-id": decided.decision_id}
+            return _error(error, headers=known | _reason(decided) | _cost(decided))
+        assert answer.vectors is not None
+        document = await asyncio.to_thread(openai_embeddings.told, answer.vectors, asked)
+        headers = _headers(decided, answer) | _cost(decided)
+        return Response(document, media_type="application/json", headers=headers)
+
     async def count_tokens(self, request: Request) -> Response:
         config, rights = self._router.config, _visit(request).rights
         body = await edge_body.read(request, config.server)
@@ -203,7 +220,8 @@ class _Edge:
         rights = _visit(request).rights
         lanes = [lane for lane in self._router.config.lanes if rights.overrides and rights.may_use(lane.name)]
         names = ["auto", *(lane.name for lane in lanes)]
-        names += [f"cloud/{lane.model}" for lane in lanes if isinstance(lane, HttpLane)]
+        http = [lane for lane in lanes if isinstance(lane, HttpLane)]
+        names += [f"cloud/{lane.model}" for lane in http] + [lane.model for lane in http if lane.embeddings]
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}
             for name in dict.fromkeys(names)
@@ -295,8 +313,9 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
         )
     return _error(
         NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
-            "/v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /metrics, /dashboard, /openapi.json"
+            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, "
+            "/v1/messages, /v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /metrics, "
+            "/dashboard, /openapi.json"
         ),
         surface,
     )

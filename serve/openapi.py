@@ -58,6 +58,7 @@ from serve.surfaces.responses.told import ResponseShown
 from serve.surfaces.responses.wire import ResponseRequest
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
 from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_embeddings import EmbeddingList, EmbeddingRequest
 
 Schema = dict[str, JsonValue]
 
@@ -83,6 +84,7 @@ ANSWERS = (
     ReviewsUnavailable,
     ReviewsFull,
 )
+EMBEDS = (*DECIDES, NoLaneAvailable, AuditUnavailable, LanesFailed, DeadlineExceeded)
 RESPONDS = (*ANSWERS, ResponsesUnavailable)
 KEPT = (InvalidRequest, *GUARDED, UnknownResponse, ResponsesUnavailable)
 LISTS = (InvalidRequest, *GUARDED, ReviewsUnavailable)
@@ -216,6 +218,8 @@ MODELS = (
     Deleted,
     CompletionRequest,
     TextCompletion,
+    EmbeddingRequest,
+    EmbeddingList,
     ErrorBody,
     ModelList,
     Health,
@@ -319,7 +323,11 @@ def _others() -> Schema:
     complete = _post(
         "completions", "Answer a bare prompt", answers(TextCompletion), ANSWERS, CompletionRequest
     )
+    embed = _post(
+        "embeddings", "Turn texts into vectors", _ok(EmbeddingList, "The vectors"), EMBEDS, EmbeddingRequest
+    )
     return {
+        "/v1/embeddings": {"post": embed},
         "/v1/responses": {"post": ask},
         "/v1/responses/{id}": {"get": look | {"parameters": [name]}, "delete": gone | {"parameters": [name]}},
         "/v1/completions": {"post": complete},

@@ -84,6 +84,8 @@ def decide(
     permit = Permit(level, config.policy.permits(level), wish.exempt)
     excluded = tuple(_exclusions(signals, view, wish, permit, states, config))
     shut_out = {item.lane: item for item in excluded}
+    if view.embeds:
+        return _embedding(wish, permit, excluded, states, signals, config)
     rule = next(rule for rule in config.policy.rules if holds(rule.when, signals, view, wish))
     choice = _choice(rule, signals, config)
     wanted = _order(rule, wish, config, choice.tier if choice else rule.tier)
@@ -96,7 +98,9 @@ def decide(
         raise _nobody(wanted, shut_out, permit, signals.budget)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
     reasons = (
-        *_reasons(rule, wish, wanted, open_lanes, chain, shut_out, states, signals),
+        *_reasons(
+            Reason(rule.name, rule.because), wish, wanted, open_lanes, chain, shut_out, states, signals
+        ),
         *_row(choice, wish),
         *_thrift(signals, scarce),
         *_doubts(signals, config),
@@ -105,6 +109,56 @@ def decide(
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, wish, config)
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
+
+
+_EMBEDDINGS = Reason(
+    "embeddings", "Embeddings: the first lane that may make them, and others of the same model."
+)
+
+
+def _embedding(
+    wish: Wish,
+    permit: Permit,
+    excluded: tuple[Exclusion, ...],
+    states: Mapping[str, LaneState],
+    signals: Signals,
+    config: Config,
+) -> Decision:
+    """The decision for a request for vectors: no rule applies, and nobody reviews them.
+
+    The vectors of two models do not compare, so the chain has lanes of one model. Which one follows from what the
+    request is, not from who is up or what is left to spend.
+    """
+    shut_out = {item.lane: item for item in excluded}
+    wanted = [wish.pin] if wish.pin else _encoders(wish, config)
+    first = next((name for name in wanted if name not in shut_out or shut_out[name].code in _PASSING), None)
+    model = None if first is None else _model(first, config)
+    family = [name for name in wanted if _model(name, config) == model] if model else wanted
+    open_lanes = [name for name in family if name not in shut_out]
+    if not open_lanes:
+        raise _nobody(family or [lane.name for lane in config.lanes], shut_out, permit, signals.budget)
+    chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
+    told = _reasons(_EMBEDDINGS, wish, wanted, open_lanes, chain, shut_out, states, signals)
+    reasons = (*told, *_exempted(signals))
+    spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
+
+
+_PASSING = frozenset({"off", "budget"})
+
+
+def _encoders(wish: Wish, config: Config) -> list[str]:
+    """Lanes that make embeddings, in the order of the configuration, what the client prefers first."""
+    lanes = [lane for lane in config.lanes if lane.embeddings]
+    lanes = [lane for lane in lanes if wish.model in (None, _model(lane.name, config))]
+    if wish.prefer is not None:
+        lanes.sort(key=lambda lane: not _matches(wish.prefer, lane))
+    return [lane.name for lane in lanes]
+
+
+def _model(name: str, config: Config) -> str | None:
+    lane = config.lane(name)
+    return None if lane.kind == "engine" else lane.model
 
 
 def fallbacks(rule: Rule, level: Sensitivity, config: Config) -> tuple[str, ...]:
@@ -196,7 +250,7 @@ def _choice(rule: Rule, signals: Signals, config: Config) -> Choice | None:
 def _order(rule: Rule, wish: Wish, config: Config, tier: int | str | None) -> list[str]:
     if wish.pin:
         return [wish.pin]
-    names = list(dict.fromkeys([*rule.prefer, *(lane.name for lane in config.lanes)]))
+    names = list(dict.fromkeys([*rule.prefer, *(lane.name for lane in config.lanes if not lane.embeddings)]))
     if isinstance(tier, int):
         names.sort(key=lambda name: _distance(config.lane(name).tier, tier))
     if wish.prefer is None:
@@ -223,11 +277,17 @@ def _exclusions(
     states: Mapping[str, LaneState],
     config: Config,
 ) -> Iterator[Exclusion]:
-    tokens = signals.context.input_tokens + (view.output_tokens or 0)
+    held = signals.context.input_tokens if signals.context.longest is None else signals.context.longest
+    tokens = held + (view.output_tokens or 0)
     unpaid = dict(signals.budget.refused)
     for lane in config.lanes:
         missing = sorted(view.needs - lane.capabilities)
-        if lane.location not in permit.locations:
+        if lane.embeddings is not view.embeds:
+            what, text = (
+                ("embeddings", "makes no embeddings") if view.embeds else ("chat", "makes embeddings only")
+            )
+            yield Exclusion(lane.name, f"cannot:{what}", text)
+        elif lane.location not in permit.locations:
             text = f"{permit.level.label} data may not go to {lane.location}"
             yield Exclusion(lane.name, "class", text)
         elif wish.lanes is not None and lane.name not in wish.lanes:
@@ -276,7 +336,7 @@ def _nobody(
 
 
 def _reasons(
-    rule: Rule,
+    rule: Reason,
     wish: Wish,
     wanted: list[str],
     open_lanes: list[str],
@@ -299,7 +359,7 @@ def _reasons(
         return
     if wish.prefer:
         yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
-    yield Reason(rule.name, rule.because)
+    yield rule
 
 
 def _row(choice: Choice | None, wish: Wish) -> Iterator[Reason]:

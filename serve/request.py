@@ -18,8 +18,10 @@ from serve.wire.openai_chat import (
     UserMessage,
     UserPart,
 )
+from serve.wire.openai_embeddings import Embed
 
-Capability = Literal["tools", "json_schema", "vision", "audio", "logprobs", "n"]
+Capability = Literal["tools", "json_schema", "vision", "audio", "logprobs", "n", "thinking"]
+"""`thinking` is never needed: a lane without it answers without thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class RequestView:
     needs         capabilities a lane must have
     output_tokens requested upper bound of the answer, None when the client set none
     remote_media  an image is given by address: whoever reads it has to fetch it
+    embeds        vectors are asked for, not words
     """
 
     leaves: tuple[Leaf, ...]
@@ -57,6 +60,7 @@ class RequestView:
     needs: frozenset[Capability]
     output_tokens: int | None
     remote_media: bool = False
+    embeds: bool = False
 
 
 def view_of(request: ChatRequest) -> RequestView:
@@ -75,6 +79,7 @@ def view_of(request: ChatRequest) -> RequestView:
         remote_media=any(
             isinstance(part, ImagePart) and part.image_url.remote for part in _user_parts(request.messages)
         ),
+        embeds=isinstance(request, Embed),
     )
 
 
@@ -139,4 +144,5 @@ _WIRE_KEYS = frozenset(
     {"messages", "role", "content", "type", "text", "name", "tools", "function", "parameters", "description"}
     | {"tool_calls", "id", "arguments", "tool_call_id", "image_url", "url", "response_format", "json_schema"}
     | {"schema", "strict", "tool_choice", "stop", "user", "properties", "required", "items", "enum"}
+    | {"input", "encoding_format", "dimensions", "thinking", "budget_tokens", "display"}
 )

@@ -122,16 +122,16 @@ class Router:
         await asyncio.gather(*(asyncio.to_thread(part) for part in parts))
 
     async def decide(
-        self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
+        self, body: bytes | ChatRequest, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
     ) -> Decided:
-        """The decision for one body, without running it. Raises HttpError.
+        """The decision for one body, or what was read from it, without running it. Raises HttpError.
 
         The audit log is told when the policy refuses it, but not of a `trial`, whose answer nobody waits for.
         """
         started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
         edition = self._edition
         config = edition.config
-        parsed = parse(body, config.server.bounds)
+        parsed = parse(body, config.server.bounds) if isinstance(body, bytes) else body
         request, wanted = wish.read(parsed, headers, config, visit.rights)
         schemas.check(request)
         view = view_of(request)

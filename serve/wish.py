@@ -17,6 +17,7 @@ from serve.errors import InvalidRequest, KeyForbids, UnknownModel
 from serve.keys.rights import Rights
 from serve.signals.readings import Latency, Sensitivity, Stakes
 from serve.wire.openai_chat import ChatRequest, TextPart, UserMessage
+from serve.wire.openai_embeddings import Embed
 
 Preference = Literal["cloud", "tier2", "tier3"]
 PREFIXES: Mapping[str, Preference] = {
@@ -44,6 +45,7 @@ class Wish:
     """pin: the only lane that may answer. prefer: what should come first. at_least: lowest class.
 
     lanes: those the key may use, None for all. exempt: rules of the sensitivity signal that do not count.
+    model: whose vectors are wanted: any lane of that model may make them.
     stakes, latency: what the client says of the request; what follows from it is the policy's to say.
     checks: what the answer must be like beyond its shape; whoever answers.
     """
@@ -56,6 +58,7 @@ class Wish:
     stakes: Stakes = "normal"
     latency: Latency = "interactive"
     checks: Checks | None = None
+    model: str | None = None
 
 
 def read(
@@ -68,8 +71,10 @@ def read(
     """
     at_least = max(rights.floor, _class(headers.get("x-pointsman-sensitivity")))
     exempt = _exempt(headers.get("x-pointsman-exempt"), rights)
+    model = _embedding_model(request, config)
     wish = Wish(
-        pin=_pin(request.model, config),
+        pin=None if model else _pin(request.model, config),
+        model=model,
         at_least=at_least,
         lanes=rights.lanes,
         exempt=exempt,
@@ -77,14 +82,25 @@ def read(
         latency=_one_of(LATENCIES, headers, "x-pointsman-latency", "interactive"),
         checks=checks.read(headers),
     )
-    if wish.pin and not rights.overrides:
+    if (wish.pin or wish.model) and not rights.overrides:
         raise KeyForbids("This key may not choose a lane: send the model auto", param="model")
     if not (config.policy.overrides and rights.overrides):
         return request, wish
     if header := headers.get("x-pointsman-prefer"):
         return request, replace(wish, prefer=_preference(header))
+    if isinstance(request, Embed):  # what is embedded is data from its first word on
+        return request, wish
     request, prefer = _strip_prefix(request)
     return request, replace(wish, prefer=prefer)
+
+
+def _embedding_model(request: ChatRequest, config: Config) -> str | None:
+    """The model, where the client names one whose vectors it wants, and no lane."""
+    lanes = [lane for lane in config.lanes if isinstance(lane, HttpLane) and lane.embeddings]
+    named = any(lane.name == request.model for lane in config.lanes)
+    if not isinstance(request, Embed) or named or request.model not in {lane.model for lane in lanes}:
+        return None
+    return request.model
 
 
 def _pin(model: str, config: Config) -> str | None:

@@ -79,6 +79,10 @@ class Config(Strict):
         for rule in self.policy.rules:
             if unknown := [name for name in rule.prefer if name not in names]:
                 raise ValueError(f"policy.rules.{rule.name}.prefer: no lane is called {unknown[0]!r}")
+            if embedding := [name for name in rule.prefer if self.lane(name).embeddings]:
+                raise ValueError(
+                    f"policy.rules.{rule.name}.prefer: {embedding[0]!r} makes embeddings, which follow no rules"
+                )
         return self
 
     @model_validator(mode="after")

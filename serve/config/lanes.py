@@ -52,6 +52,11 @@ class EngineLane(LaneSwitch):
     context: int = Field(gt=0, description="tokens, input and output together")
     capabilities: frozenset[Capability] = frozenset({"tools", "json_schema", "logprobs", "n"})
 
+    @property
+    def embeddings(self) -> bool:
+        """Engines write."""
+        return False
+
     @field_validator("capabilities")
     @classmethod
     def _text_only(cls, value: frozenset[Capability]) -> frozenset[Capability]:
@@ -76,6 +81,13 @@ class HttpLane(LaneSwitch):
         4096, ge=1, description="sent when the client sets none (Anthropic needs one)"
     )
     max_in_flight: int = Field(256, ge=1)
+    sampling: bool = Field(
+        False,
+        description="kind anthropic: it takes temperature, top_p and top_k; vLLM does, Anthropic refuses them",
+    )
+    embeddings: bool = Field(
+        False, description="it makes embeddings and nothing else; `context` is that of one input"
+    )
 
     @property
     def url(self) -> str | None:
@@ -91,6 +103,12 @@ class HttpLane(LaneSwitch):
             return None
         where = self.api_key.env if isinstance(self.api_key, EnvRef) else str(self.api_key.file)
         return f"no key: set {where}"
+
+    @model_validator(mode="after")
+    def _embeds_in_openais_words(self) -> "HttpLane":
+        if self.embeddings and self.kind != "openai":
+            raise ValueError("embeddings: only lanes of kind openai make them")
+        return self
 
     @model_validator(mode="after")
     def _deviceis_loopback(self) -> "HttpLane":

@@ -40,23 +40,30 @@ class AnthropicLane:
         """The answer as JSON documents of OpenAI's shape. Raises LaneError."""
         try:
             request = ChatRequest.model_validate(json.loads(body) | {"model": self._lane.model})
-            arguments = wire.request(request, self._lane.model, self._lane.max_output_tokens)
+            arguments = wire.request(
+                request,
+                self._lane.model,
+                self._lane.max_output_tokens,
+                thinks="thinking" in self._lane.capabilities,
+                sampling=self._lane.sampling,
+            )
+            shown = request.thinking is not None and request.thinking.wanted
             create = self._sdk.messages.with_streaming_response.create
             # The SDK sends; the answer's bytes are read here, because the SDK does not bound an event
             # and builds its objects from whatever came, fields missing or not.
             async with create(**arguments | ({"stream": True} if stream else {})) as response:
                 if stream:
-                    async with aclosing(self._chunks(response.http_response.aiter_bytes())) as chunks:
+                    async with aclosing(self._chunks(response.http_response.aiter_bytes(), shown)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 else:
                     message = anthropic_answer.message(await bodies.whole(response.iter_bytes()))
-                    yield anthropic_answer.completion(message).model_dump_json(exclude_none=True)
+                    yield anthropic_answer.completion(message, shown=shown).model_dump_json(exclude_none=True)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
             raise lane_error(self._lane.name, error) from None
 
-    async def _chunks(self, source: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-        translator = anthropic_answer.StreamTranslator(self._lane.model, int(time.time()))
+    async def _chunks(self, source: AsyncIterator[bytes], shown: bool) -> AsyncGenerator[str, None]:
+        translator = anthropic_answer.StreamTranslator(self._lane.model, int(time.time()), shown=shown)
         async for received in sse.events(source):
             event = anthropic_answer.event(received.data)
             if event.type == "error":

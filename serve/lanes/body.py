@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 # Far above any answer: a million tokens are some four megabytes.
 MOST_BYTES = 8 << 20
+MOST_VECTOR_BYTES = 64 << 20
+"""The same for embeddings: 2,048 vectors of 3,072 numbers are 34 megabytes in base64."""
 DRAIN_S = 0.1
 
 
@@ -12,13 +14,13 @@ class BodyTooLong(ValueError):
     """The whole answer is larger than any answer can be."""
 
 
-async def whole(source: AsyncIterator[bytes]) -> str:
+async def whole(source: AsyncIterator[bytes], most: int = MOST_BYTES) -> str:
     """All of a body as text. Raises BodyTooLong, and UnicodeDecodeError for bad UTF-8."""
     body = bytearray()
     async for data in source:
         body += data
-        if len(body) > MOST_BYTES:
-            raise BodyTooLong(f"the answer is longer than {MOST_BYTES} bytes")
+        if len(body) > most:
+            raise BodyTooLong(f"the answer is longer than {most} bytes")
     return body.decode("utf-8-sig")
 
 

@@ -28,6 +28,9 @@ from serve.errors import (
 from serve.lanes import body as bodies
 from serve.wire import sse
 
+_FOREIGN = frozenset({"thinking", "top_k"})
+"""Fields of the Messages API, which servers of this dialect refuse or do not know."""
+
 _OPENAI = ("api.openai.com", ".openai.azure.com")
 
 
@@ -37,12 +40,16 @@ class OpenAILane:
     def __init__(self, lane: HttpLane, http: httpx2.AsyncClient) -> None:
         key = lane.api_key.resolve() if lane.api_key else None
         self._lane = lane
+        self._most = bodies.MOST_VECTOR_BYTES if lane.embeddings else bodies.MOST_BYTES
         # The SDK insists on a key; a local server that wants none ignores it.
         self._sdk = AsyncOpenAI(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
 
     async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
         """The answer as JSON documents of OpenAI's shape, unread. Raises LaneError."""
-        request = in_its_words(self._lane.url, json.loads(body) | {"model": self._lane.model})
+        given = {name: value for name, value in json.loads(body).items() if name not in _FOREIGN}
+        request = in_its_words(self._lane.url, given | {"model": self._lane.model})
+        if self._lane.embeddings:
+            stream = False
         if stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
@@ -53,7 +60,7 @@ class OpenAILane:
                         async for chunk in chunks:
                             yield chunk
                 else:
-                    yield await bodies.whole(source)
+                    yield await bodies.whole(source, self._most)
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise lane_error(self._lane.name, error) from None
 
@@ -62,8 +69,9 @@ class OpenAILane:
 
         `post` and not `chat.completions.create`, which goes through every field once more: the wire model has.
         """
+        path = "/embeddings" if self._lane.embeddings else "/chat/completions"
         return await self._sdk.post(
-            "/chat/completions", cast_to=object, body=request, stream=True, stream_cls=AsyncStream[object]
+            path, cast_to=object, body=request, stream=True, stream_cls=AsyncStream[object]
         )
 
     async def _chunks(self, source: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:

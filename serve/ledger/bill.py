@@ -17,6 +17,7 @@ from serve.ledger.prices import Tariff
 from serve.ledger.terms import Payer, Terms
 from serve.signals import context
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
+from serve.wire.openai_embeddings import Vectors
 
 Watch = Callable[[str, str, Tokens, str, int], None]
 """Told of each attempt that is over: its lane, the payer's key, tokens, outcome and micro-dollars."""
@@ -139,7 +140,7 @@ class Charge:
         """The lane has the call: from now on it may cost something."""
         self._taken_at = time.monotonic()
 
-    def hear(self, item: ChatChunk | ChatCompletion) -> None:
+    def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None:
         """A part of the answer, or the whole of it."""
         self._usage = item.usage or self._usage
         if self.tariff.free:
@@ -177,8 +178,10 @@ class Charge:
         self.end(error)
 
 
-def _words(item: ChatChunk | ChatCompletion) -> str:
+def _words(item: ChatChunk | ChatCompletion | Vectors) -> str:
     """Everything that was written, by a model that is paid by the word."""
+    if isinstance(item, Vectors):
+        return ""
     parts = (
         [c.delta for c in item.choices] if isinstance(item, ChatChunk) else [c.message for c in item.choices]
     )

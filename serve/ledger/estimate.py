@@ -46,19 +46,21 @@ def worst(size: Size, tariff: Tariff) -> Tokens:
     """The most that one attempt may be billed for."""
     tokens = int(size.input_tokens * OTHER_VOCABULARIES) + TEMPLATE_TOKENS
     tokens += TOOLS_TOKENS * size.tools + MEDIA_TOKENS * size.media
-    return Tokens(tokens, 0, (size.limit or tariff.most) * size.choices, certain=False)
+    most = tariff.most if size.limit is None else size.limit
+    return Tokens(tokens, 0, most * size.choices, certain=False)
 
 
 def usual(size: Size) -> Tokens:
     """What one attempt will likely be billed for: good enough to compare lanes."""
-    return Tokens(size.input_tokens, 0, min(size.limit or 512, 4096) * size.choices, certain=False)
+    likely = 512 if size.limit is None else min(size.limit, 4096)
+    return Tokens(size.input_tokens, 0, likely * size.choices, certain=False)
 
 
 def reported(usage: Usage | None, heard: int, size: Size, tariff: Tariff) -> Tokens | None:
     """What the provider says, None where that cannot be true. `heard`: tokens of the answer that arrived."""
     if usage is None:
         return None
-    most = size.limit or max(tariff.context, tariff.most)
+    most = max(tariff.context, tariff.most) if size.limit is None else size.limit
     bounds = max(tariff.context, worst(size, tariff).input), most * size.choices
     taken, given = usage.prompt_tokens, usage.completion_tokens
     if not (1 <= taken <= bounds[0] and (heard > 0) <= given <= bounds[1]):

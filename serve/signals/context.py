@@ -56,6 +56,9 @@ def _without_surrogates(text: str) -> str:
 
 def read(view: RequestView) -> ContextReading:
     """Every string leaf counts, tool schemas and arguments included, plus the template around messages."""
+    if view.embeds:
+        counts = [count(leaf.text) for leaf in view.leaves]
+        return ContextReading(sum(counts), 0, max(counts))
     messages = 1 + max((_message_index(leaf.path) for leaf in view.leaves), default=0)
     text = sum(count(leaf.text) for leaf in view.leaves)
     overhead = messages * TOKENS_PER_MESSAGE + TOKENS_PER_ANSWER

@@ -54,10 +54,14 @@ class Sensitivity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContextReading:
-    """Context pressure: tokens that go in and tokens asked to come out."""
+    """Context pressure: tokens that go in and tokens asked to come out.
+
+    `longest`: tokens of the longest of several inputs, where a lane reads one after the other.
+    """
 
     input_tokens: int
     output_tokens: int
+    longest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

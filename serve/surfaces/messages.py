@@ -68,8 +68,10 @@ class Messages:
     def read(self, body: bytes, bounds: Bounds) -> MessagesExchange:
         """Raises InvalidRequest that names a field of the Messages API."""
         request = parse(MessagesRequest, body, bounds)
-        thinking = request.thinking is not None and request.thinking.shown
-        asked = Asked(thinking, frozenset(request.stop_sequences or ()))
+        thinking = request.thinking
+        wanted = thinking is not None and thinking.type != "disabled"
+        stops = frozenset(request.stop_sequences or ())
+        asked = Asked(thinking is not None and thinking.shown, stops, signed=wanted)
         return MessagesExchange(messages_chat.body_of(request), asked)
 
     def error(self, error: HttpError) -> JsonValue:

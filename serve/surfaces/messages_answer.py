@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from serve.wire.anthropic_messages import arguments
-from serve.wire.openai_answer import ChatCompletion, Choice, ChunkChoice, FinishReason, Usage
+from serve.wire.openai_answer import ChatCompletion, Choice, ChunkChoice, FinishReason, Thought, Usage
 from serve.wire.openai_chat import ToolCall
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
@@ -25,11 +25,18 @@ class SaidBlock(BaseModel):
 
 
 class ThoughtBlock(BaseModel):
-    """What a lane thought. Nobody signed it."""
+    """What a lane thought; without a signature where no provider gave one."""
 
     type: Literal["thinking"] = "thinking"
     thinking: str
     signature: str = ""
+
+
+class ClosedThoughtBlock(BaseModel):
+    """What a lane thought and does not show."""
+
+    type: Literal["redacted_thinking"] = "redacted_thinking"
+    data: str
 
 
 class CalledBlock(BaseModel):
@@ -39,7 +46,9 @@ class CalledBlock(BaseModel):
     input: dict[str, JsonValue]
 
 
-AnswerBlock = Annotated[SaidBlock | ThoughtBlock | CalledBlock, Field(discriminator="type")]
+AnswerBlock = Annotated[
+    SaidBlock | ThoughtBlock | ClosedThoughtBlock | CalledBlock, Field(discriminator="type")
+]
 
 
 class MessageUsage(BaseModel):
@@ -69,11 +78,13 @@ class Asked:
     """What of the request its answer depends on.
 
     thinking  the client wants to see what a lane thinks
+    signed    it wants what its provider signed, with or without the text
     stops     its stop sequences: a lane that names another one is not believed
     """
 
     thinking: bool = False
     stops: frozenset[str] = frozenset()
+    signed: bool = False
 
     def stopped_by(self, choice: Choice | ChunkChoice) -> str | None:
         """The stop sequence that ended the answer, where the lane tells."""
@@ -88,21 +99,30 @@ def message(answer: ChatCompletion, asked: Asked) -> MessageAnswer:
     return MessageAnswer(
         id=id_of(answer.id),
         model=answer.model,
-        content=_blocks(choice, asked.thinking),
+        content=_blocks(choice, asked),
         stop_reason=reason,
         stop_sequence=stopped_by if reason == "stop_sequence" else None,
         usage=usage_of(answer.usage),
     )
 
 
-def _blocks(choice: Choice, thinking: bool) -> list[AnswerBlock]:
+def _blocks(choice: Choice, asked: Asked) -> list[AnswerBlock]:
     said = choice.message
     blocks: list[AnswerBlock] = []
-    if thinking and said.reasoning_content:
+    if asked.signed and said.thinking_blocks:
+        blocks += [thought(one) for one in said.thinking_blocks]
+    elif asked.thinking and said.reasoning_content:
         blocks.append(ThoughtBlock(thinking=said.reasoning_content))
     if text := said.content or said.refusal:
         blocks.append(SaidBlock(text=text))
     return [*blocks, *(_called(call) for call in said.tool_calls or ())]
+
+
+def thought(one: Thought) -> ThoughtBlock | ClosedThoughtBlock:
+    """A thought as a block."""
+    if one.type == "redacted_thinking":
+        return ClosedThoughtBlock(data=one.data or "")
+    return ThoughtBlock(thinking=one.thinking or "", signature=one.signature or "")
 
 
 def _called(call: ToolCall) -> CalledBlock:

@@ -50,6 +50,8 @@ def _settings(request: MessagesRequest) -> Object:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
+        "top_k": request.top_k or None,
+        "thinking": request.thinking.model_dump(exclude_none=True) if request.thinking else None,
         "stop": [*request.stop_sequences] if request.stop_sequences else None,
         "user": request.metadata.user_id if request.metadata else None,
         "stream": request.stream,

@@ -212,10 +212,10 @@ class Metadata(Shape):
 
 
 class Thinking(Shape):
-    """Whether a client wants to see what a lane thinks. No lane is made to think by it."""
+    """Whether a lane that can think shall, and whether the client wants to see it."""
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
-    budget_tokens: int | None = None
+    budget_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     display: Literal["summarized", "omitted"] | None = None
 
     @property
@@ -268,7 +268,7 @@ class MessagesRequest(Conversation):
     stop_sequences: Annotated[list[Stop], Field(max_length=4)] | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Hint = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     metadata: Metadata | None = None
     service_tier: Hint = None
     diagnostics: Hint = None

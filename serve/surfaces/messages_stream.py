@@ -12,12 +12,21 @@ from pydantic import JsonValue
 
 from serve.errors import HttpError
 from serve.surfaces import messages_answer as answers
-from serve.wire.openai_answer import ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, Usage
+from serve.wire.openai_answer import (
+    ChatChunk,
+    ChunkChoice,
+    Delta,
+    FinishReason,
+    Thought,
+    ToolCallDelta,
+    Usage,
+)
 
 Object = dict[str, JsonValue]
 Place = tuple[str, int]
 """A kind of block, and for a tool call its index."""
 
+_THINKING: tuple[Place, Object] = (("thinking", 0), {"type": "thinking", "thinking": "", "signature": ""})
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
@@ -80,13 +89,32 @@ class EventWriter:
         self._stopped_by = self._asked.stopped_by(choice) or self._stopped_by
 
     def _thought(self, delta: Delta) -> Iterator[bytes]:
-        if not delta.reasoning_content:
-            return
+        blocks = delta.thinking_blocks or []
+        whole = any(block.thinking for block in blocks)  # an answer in one piece: its text is in the blocks
+        if delta.reasoning_content and not (whole and self._asked.signed):
+            yield from self._said_to_itself(delta.reasoning_content)
+        for block in blocks if self._asked.signed else ():
+            yield from self._signed(block)
+
+    def _said_to_itself(self, text: str) -> Iterator[bytes]:
         if not self._asked.thinking:
             yield PING
             return
-        yield from self._enter(("thinking", 0), {"type": "thinking", "thinking": "", "signature": ""})
-        yield self._delta({"type": "thinking_delta", "thinking": delta.reasoning_content})
+        yield from self._enter(*_THINKING)
+        yield self._delta({"type": "thinking_delta", "thinking": text})
+
+    def _signed(self, block: Thought) -> Iterator[bytes]:
+        """A block that ends here: of the next one nothing has come yet."""
+        if block.type == "redacted_thinking":
+            shown = answers.thought(block).model_dump(mode="json")
+            yield from self._enter(("redacted_thinking", self._index + 1), shown)
+        else:
+            yield from self._enter(*_THINKING)
+            if block.thinking:
+                yield self._delta({"type": "thinking_delta", "thinking": block.thinking})
+            if block.signature:
+                yield self._delta({"type": "signature_delta", "signature": block.signature})
+        yield from self._close()
 
     def _call(self, call: ToolCallDelta) -> Iterator[bytes]:
         place = ("tool_use", call.index)

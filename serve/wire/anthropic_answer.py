@@ -22,6 +22,7 @@ from serve.wire.openai_answer import (
     FunctionDelta,
     PromptDetails,
     StoppedBy,
+    Thought,
     ToolCallDelta,
     Usage,
 )
@@ -53,6 +54,16 @@ class Block(Wire):
     name: str | None = None
     text: str | None = None
     input: JsonValue = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+    @property
+    def thought(self) -> Thought | None:
+        """The block as a thought, None where it is something else."""
+        if self.type == "thinking":
+            return Thought(type="thinking", thinking=self.thinking or "", signature=self.signature)
+        return Thought(type="redacted_thinking", data=self.data) if self.type == "redacted_thinking" else None
 
 
 class Message(Wire):
@@ -73,6 +84,8 @@ class Growth(Wire):
     type: str | None = None
     text: str | None = None
     partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
     stop_reason: str | None = None
     stop_sequence: StoppedBy = None
 
@@ -103,14 +116,20 @@ def event(document: str) -> Event:
     return Event.model_validate_json(document)
 
 
-def completion(answer: Message) -> ChatCompletion:
-    """A whole answer as a chat completion."""
+def completion(answer: Message, *, shown: bool = False) -> ChatCompletion:
+    """A whole answer as a chat completion. `shown`: with what the lane thought."""
     text = "".join(block.text or "" for block in answer.content if block.type == "text")
     calls = [_call(block) for block in answer.content if block.type == "tool_use"]
+    thoughts = [found for block in answer.content if shown and (found := block.thought)]
     spent = answer.usage or Spent()
     usage = _usage(spent, spent.output_tokens)
     choice = Choice(
-        message=AnswerMessage(content=text or None, tool_calls=calls or None),
+        message=AnswerMessage(
+            content=text or None,
+            reasoning_content="".join(one.thinking or "" for one in thoughts) or None,
+            thinking_blocks=thoughts or None,
+            tool_calls=calls or None,
+        ),
         finish_reason=FINISH.get(answer.stop_reason, "stop"),
         stop_reason=answer.stop_sequence,
     )
@@ -154,10 +173,10 @@ def _count(value: JsonValue) -> int | None:
 
 
 class StreamTranslator:
-    """Messages events in, chat chunks out, one stream long."""
+    """Messages events in, chat chunks out, one stream long. `shown`: with what the lane thinks."""
 
-    def __init__(self, model: str, created: int) -> None:
-        self._model, self._created = model, created
+    def __init__(self, model: str, created: int, *, shown: bool = False) -> None:
+        self._model, self._created, self._shown = model, created, shown
         self._id = "chatcmpl-unknown"
         self._taken = Spent()
         self._tool_of_block: dict[int, int] = {}
@@ -186,6 +205,8 @@ class StreamTranslator:
     def _opened(self, index: int, block: Block) -> Iterator[ChatChunk]:
         if block.type == "text" and block.text:
             yield self._chunk(Delta(content=block.text))
+        if self._shown and block.type == "redacted_thinking" and block.thought:
+            yield self._chunk(Delta(thinking_blocks=[block.thought]))
         if block.type == "tool_use":
             tool = self._tool_of_block[index] = len(self._tool_of_block)
             function = FunctionDelta(name=block.name, arguments="")
@@ -195,14 +216,22 @@ class StreamTranslator:
     def _grown(self, index: int, delta: Growth) -> Iterator[ChatChunk]:
         if delta.type == "text_delta":
             yield self._chunk(Delta(content=delta.text))
-        elif delta.type == "thinking_delta":
-            # Not shown, but a lane that thinks is not a lane that hangs.
-            yield self._of([])
+        elif delta.type in ("thinking_delta", "signature_delta"):
+            yield self._thought(delta)
         elif delta.type == "input_json_delta" and index in self._tool_of_block:
             function = FunctionDelta(arguments=delta.partial_json)
             yield self._chunk(
                 Delta(tool_calls=[ToolCallDelta(index=self._tool_of_block[index], function=function)])
             )
+
+    def _thought(self, delta: Growth) -> ChatChunk:
+        if not self._shown:
+            return self._of([])  # a lane that thinks is not a lane that hangs
+        if delta.type == "thinking_delta":
+            return self._chunk(Delta(reasoning_content=delta.thinking))
+        # The text has gone out before: a block without it ends what was thought so far.
+        signed = Thought(type="thinking", signature=delta.signature)
+        return self._chunk(Delta(thinking_blocks=[signed]))
 
     def _chunk(
         self, delta: Delta, finish: FinishReason | None = None, stopped_by: str | None = None

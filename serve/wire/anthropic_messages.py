@@ -24,8 +24,18 @@ from serve.wire.openai_chat import (
 Block = dict[str, Any]
 
 
-def request(chat: ChatRequest, model: str, default_max_tokens: int) -> dict[str, Any]:
-    """Arguments of `messages.create`. Sampling knobs that the dialect lacks (seed, penalties) are left out."""
+LEAST_BUDGET = 1024
+"""Tokens of thinking below which Anthropic refuses a request."""
+
+
+def request(
+    chat: ChatRequest, model: str, default_max_tokens: int, *, thinks: bool = False, sampling: bool = False
+) -> dict[str, Any]:
+    """Arguments of `messages.create`. Knobs that the dialect lacks (seed, penalties) are left out.
+
+    thinks    the lane can think, and may be told to
+    sampling  the endpoint takes temperature, top_p and top_k
+    """
     system = [_text_of(m) for m in chat.messages if m.role in ("system", "developer")]
     arguments: dict[str, Any] = {
         "model": model,
@@ -38,7 +48,38 @@ def request(chat: ChatRequest, model: str, default_max_tokens: int) -> dict[str,
         arguments["stop_sequences"] = [chat.stop] if isinstance(chat.stop, str) else list(chat.stop)
     if chat.schema_ is not None:
         arguments["output_config"] = {"format": {"type": "json_schema", "schema": chat.schema_}}
-    return arguments | _tools(chat)
+    if chat.user is not None:
+        arguments["metadata"] = {"user_id": chat.user}
+    thinking = _thinking(chat, arguments["max_tokens"]) if thinks else {}
+    own = _sampling(chat) if sampling and not thinking else {}
+    return arguments | _tools(chat) | thinking | ({"extra_body": own} if own else {})
+
+
+def _thinking(chat: ChatRequest, max_tokens: int) -> dict[str, Any]:
+    """The client's own setting, where Anthropic would take it; nothing where it would refuse the whole request."""
+    wanted = chat.thinking
+    if wanted is None:
+        return {}
+    if wanted.wanted and (chat.forced_tool or (wanted.type == "enabled" and _in_a_loop(chat))):
+        # It may not be forced to call while it thinks, nor go on from a call without the thoughts before it.
+        return {}
+    if wanted.budget_tokens is not None and not LEAST_BUDGET <= wanted.budget_tokens < max_tokens:
+        return {}
+    return {"thinking": wanted.model_dump(exclude_none=True)}
+
+
+def _in_a_loop(chat: ChatRequest) -> bool:
+    return isinstance(chat.messages[-1], ToolMessage)
+
+
+def _sampling(chat: ChatRequest) -> dict[str, Any]:
+    """Anthropic's temperature ends at 1."""
+    given = {
+        "temperature": None if chat.temperature is None else min(chat.temperature, 1.0),
+        "top_p": chat.top_p,
+        "top_k": chat.top_k,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _tools(chat: ChatRequest) -> dict[str, Any]:

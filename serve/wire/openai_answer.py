@@ -76,11 +76,21 @@ StoppedBy = Annotated[str | None, BeforeValidator(_text_only)]
 """The stop sequence that ended an answer, where the lane tells: vLLM and Anthropic do, OpenAI does not."""
 
 
+class Thought(Wire):
+    """One block of what a lane thought, as its provider signed it. Text may be left out, or closed (`data`)."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
 class AnswerMessage(Wire):
     role: Literal["assistant"] = "assistant"
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
+    thinking_blocks: list[Thought] | None = None
     tool_calls: list[ToolCall] | None = None
 
 
@@ -117,12 +127,14 @@ class Delta(Wire):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
+    thinking_blocks: list[Thought] | None = None
     tool_calls: list[ToolCallDelta] | None = None
 
     @property
     def says_something(self) -> bool:
         """Whether a client that got this delta has begun to read an answer."""
-        return bool(self.content or self.refusal or self.reasoning_content or self.tool_calls)
+        thought = self.reasoning_content or self.thinking_blocks
+        return bool(self.content or self.refusal or thought or self.tool_calls)
 
 
 class ChunkChoice(Wire):
@@ -220,6 +232,7 @@ def _body(choice: Choice) -> ChunkChoice:
         content=message.content,
         refusal=message.refusal,
         reasoning_content=message.reasoning_content,
+        thinking_blocks=message.thinking_blocks,
         tool_calls=calls or None,
     )
     return ChunkChoice(index=choice.index, delta=delta, logprobs=choice.logprobs)

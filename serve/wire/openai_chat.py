@@ -181,6 +181,19 @@ class SchemaFormat(Wire):
     json_schema: JsonSchemaSpec
 
 
+class Thinking(Wire):
+    """Whether and how a lane with the capability `thinking` shall think first. Anthropic's shape."""
+
+    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
+    budget_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """The client wants it."""
+        return self.type != "disabled"
+
+
 class StreamOptions(Wire):
     include_usage: bool = False
 
@@ -204,6 +217,8 @@ class ChatRequest(Wire):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     n: Annotated[int, Field(ge=1, le=8)] | None = None
     stop: Stop | Annotated[list[Stop], Field(min_length=1, max_length=4)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    thinking: Thinking | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None

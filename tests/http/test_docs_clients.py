@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.serving import config, serving
+from tests.http.test_embeddings import lane, with_lanes
+from tests.support.serving import serving
 from tests.support.upstream import ThreadedUpstream
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -25,7 +26,8 @@ BLOCKS = [
 def url() -> Iterator[str]:
     with ExitStack() as stack:
         local, cloud = stack.enter_context(ThreadedUpstream()), stack.enter_context(ThreadedUpstream())
-        yield stack.enter_context(serving(config(local.url, cloud.url)))
+        embedder = lane("embed-local", local.url, "small-embedder")
+        yield stack.enter_context(serving(with_lanes(local.url, cloud.url, embedder)))
 
 
 @pytest.mark.parametrize("block", BLOCKS)

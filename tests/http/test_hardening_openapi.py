@@ -58,7 +58,13 @@ SHARES |= {
     "dashboard_page": 0.01,
     "dashboard": 0.01,
 }
-SHARES |= {"responses": 0.06, "response": 0.01, "delete_response": 0.01, "completions": 0.03}
+SHARES |= {
+    "responses": 0.06,
+    "response": 0.01,
+    "delete_response": 0.01,
+    "completions": 0.03,
+    "embeddings": 0.02,
+}
 SECRET = {"model": "auto", "messages": [{"role": "user", "content": "My card is 4111 1111 1111 1111"}]}
 
 

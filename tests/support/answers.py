@@ -47,6 +47,8 @@ class Ask:
     stream: bool = False
     include_usage: bool = False
     logprobs: bool = False
+    thinking: bool = False
+    hides: bool = False  # what it thinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,16 @@ class Answer:
     stopped_by: str | None
     usage: Usage | None
     talk: tuple[str, ...] = ()  # prose before a call
+    thought: str | None = None  # before everything else
 
     @property
     def text(self) -> str:
         """The whole answer, or the whole arguments."""
         return "".join(self.pieces)
+
+
+THOUGHT = "Let me think about that."
+SIGNATURE = "c2lnbmVkIGJ5IHRoZSB1cHN0cmVhbQ=="
 
 
 def compose(ask: Ask, script: Script) -> Answer:
@@ -103,7 +110,8 @@ def _finish(
         finish, stopped_by = "length", None
     talk = tuple(f"talk{i} " for i in range(script.talk)) if call else ()
     usage = _usage(script.usage, ask.input_tokens, len(kept) * ask.n)
-    return Answer(kept, call, finish, stopped_by, usage, talk)
+    thought = THOUGHT if ask.thinking and script.thinks else None
+    return Answer(kept, call, finish, stopped_by, usage, talk, thought)
 
 
 def _usage(kind: UsageKind, prompt: int, completion: int) -> Usage | None:

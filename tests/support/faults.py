@@ -57,6 +57,7 @@ class Script:
     shape: Shape = "right"
     talk: int = 0  # prose chunks before a tool call
     loose: bool = False  # the shape is right where `tool_choice` demands a call
+    thinks: bool = False  # Messages alone: thinks where it is asked to
     told: bool = False  # the prompt's first word names the script
 
     def plus(self, other: "Script") -> "Script":
@@ -198,6 +199,11 @@ FAULTS: tuple[Fault, ...] = (
     _is("json_fenced", "the right JSON in a code fence", Script(shape="json_fenced")),
     _is("json_invalid", "prose instead of JSON", Script(shape="json_invalid")),
     _is("json_wrong_schema", "JSON that breaks the schema", Script(shape="json_wrong_schema")),
+    _is("thinks", "thinks aloud and signs it, where it is asked to (Messages alone)", Script(thinks=True)),
+    _is("vectors_missing", "one vector less than inputs", Script()),
+    _is("vectors_uneven", "vectors of different lengths", Script()),
+    _is("vectors_nan", "a vector that holds no number", Script()),
+    _is("vectors_float", "vectors as lists of numbers, whatever was asked for", Script()),
     _is("json_missing_brace", "the right JSON without its last brace", Script(shape="json_missing_brace")),
 )
 

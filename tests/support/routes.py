@@ -6,7 +6,7 @@ Knows paths and wires. Does not know sockets or timing.
 import json
 from dataclasses import replace
 
-from tests.support import wire_anthropic, wire_openai
+from tests.support import wire_anthropic, wire_embeddings, wire_openai
 from tests.support.answers import Ask, BadAsk
 from tests.support.faults import FAULTS, Script, find
 from tests.support.http1 import Peer
@@ -14,7 +14,7 @@ from tests.support.play import Stage, Wire
 from tests.support.record import Request
 from tests.support.sse import dump, to_bytes
 
-WIRES: dict[str, Wire] = {wire_openai.PATH: wire_openai, wire_anthropic.PATH: wire_anthropic}
+WIRES: dict[str, Wire] = {wire.PATH: wire for wire in (wire_openai, wire_anthropic, wire_embeddings)}
 _NOBODY = Ask(model="", prompt="", input_tokens=0)
 
 
@@ -61,7 +61,7 @@ class Routes:
         """Per messages and not per call, so that `*_then_ok` means the same under concurrency."""
         if script.trouble is None or not script.trouble.once:
             return script
-        key = json.dumps([request.model, request.json["messages"]])
+        key = json.dumps([request.model, request.json.get("messages") or request.json.get("input")])
         if key in self._refused:
             return replace(script, trouble=None)
         self._refused.add(key)

@@ -38,7 +38,14 @@ def config(local: str, cloud: str, *, models: dict[str, str] | None = None, **ch
         "local-general": ("openai", f"{local}/v1", "device", 8192, 1, ALL),
         "local-tools": ("openai", f"{local}/v1", "device", 8192, 1, ALL),
         "cloud-openai": ("openai", f"{cloud}/v1", "global", 200_000, 2, [*ALL, "vision"]),
-        "cloud-anthropic": ("anthropic", cloud, "global", 200_000, 3, ["tools", "json_schema", "vision"]),
+        "cloud-anthropic": (
+            "anthropic",
+            cloud,
+            "global",
+            200_000,
+            3,
+            ["tools", "json_schema", "vision", "thinking"],
+        ),
     }
     lanes = [
         {

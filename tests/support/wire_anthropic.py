@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from tests.support.answers import Answer, Ask, BadAsk, Tool, estimate
+from tests.support.answers import SIGNATURE, Answer, Ask, BadAsk, Tool, estimate
 from tests.support.faults import TroubleKind
 from tests.support.sse import Frame, Kind, dump
 
@@ -44,6 +44,7 @@ def read(body: Json, headers: dict[str, str]) -> Ask:
     messages, max_tokens = body["messages"], body.get("max_tokens")
     if not isinstance(max_tokens, int) or max_tokens < 1:
         raise BadAsk("max_tokens: Field required")
+    thinking = _thinking(body, max_tokens)
     system = _texts(body.get("system") or "")
     return Ask(
         model=body["model"],
@@ -56,7 +57,24 @@ def read(body: Json, headers: dict[str, str]) -> Ask:
         max_tokens=max_tokens,
         stop=tuple(body.get("stop_sequences") or ()),
         stream=body.get("stream") is True,
+        thinking=thinking,
+        hides=(body.get("thinking") or {}).get("display") == "omitted",
     )
+
+
+def _thinking(body: Json, max_tokens: int) -> bool:
+    """Whether it shall think. As strict as the real one about what goes with it."""
+    wanted = body.get("thinking") or {"type": "disabled"}
+    if wanted["type"] == "disabled":
+        return False
+    if (body.get("tool_choice") or {"type": "auto"})["type"] in ("any", "tool"):
+        raise BadAsk("Thinking may not be enabled when tool_choice forces tool use.")
+    if wanted["type"] == "enabled":
+        if not 1024 <= wanted["budget_tokens"] < max_tokens:
+            raise BadAsk("max_tokens must be greater than thinking.budget_tokens")
+        if _after_tool(body["messages"][-1]["content"]):
+            raise BadAsk("Expected `thinking`, but found `tool_use`.")
+    return True
 
 
 def _check_version(body: Json, headers: dict[str, str]) -> None:
@@ -107,10 +125,38 @@ def _schema(wanted: Json | None) -> Json | None:
 
 def unary(ask: Ask, answer: Answer, serial: int) -> Json:
     """The whole answer as one object."""
-    body = _message(ask, serial) | {"content": [*_talk(answer), _block(answer, serial)]} | _stop(answer)
+    body = _message(ask, serial) | {"content": _content(ask, answer, serial)} | _stop(answer)
     if answer.usage:
         body["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": answer.usage.completion}
     return body
+
+
+def _content(ask: Ask, answer: Answer, serial: int) -> list[Json]:
+    return [*_thoughts(ask, answer), *_talk(answer), _block(answer, serial)]
+
+
+def _thoughts(ask: Ask, answer: Answer) -> list[Json]:
+    """One that can be read, or is hidden, and one that is closed."""
+    if answer.thought is None:
+        return []
+    text = "" if ask.hides else answer.thought
+    return [
+        {"type": "thinking", "thinking": text, "signature": SIGNATURE},
+        {"type": "redacted_thinking", "data": SIGNATURE},
+    ]
+
+
+def _thought_frames(ask: Ask, answer: Answer) -> Iterator[Frame]:
+    for index, block in enumerate(_thoughts(ask, answer)):
+        empty = {"thinking": "", "signature": ""} if block["type"] == "thinking" else {}
+        yield _frame("start", "content_block_start", index=index, content_block=block | empty)
+        if block.get("thinking"):
+            delta = {"type": "thinking_delta", "thinking": block["thinking"]}
+            yield _frame("start", "content_block_delta", index=index, delta=delta)
+        if block["type"] == "thinking":
+            delta = {"type": "signature_delta", "signature": SIGNATURE}
+            yield _frame("start", "content_block_delta", index=index, delta=delta)
+        yield _frame("start", "content_block_stop", index=index)
 
 
 def _talk(answer: Answer) -> list[Json]:
@@ -137,8 +183,10 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     if answer.usage:
         message["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": 1}
     yield _frame("start", "message_start", message=message)
-    yield from _talk_frames(answer)
-    index = len(_talk(answer))
+    yield from _thought_frames(ask, answer)
+    first = len(_thoughts(ask, answer))
+    yield from _talk_frames(answer, first)
+    index = first + len(_talk(answer))
     empty: Json = {"input": {}} if answer.call else {"text": ""}
     yield _frame("start", "content_block_start", index=index, content_block=_block(answer, serial) | empty)
     yield _frame("start", "ping")
@@ -150,13 +198,13 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     yield _frame("done", "message_stop")
 
 
-def _talk_frames(answer: Answer) -> Iterator[Frame]:
+def _talk_frames(answer: Answer, index: int) -> Iterator[Frame]:
     if answer.talk:
-        yield _frame("start", "content_block_start", index=0, content_block={"type": "text", "text": ""})
+        yield _frame("start", "content_block_start", index=index, content_block={"type": "text", "text": ""})
         for piece in answer.talk:
             delta = {"type": "text_delta", "text": piece}
-            yield _frame("content", "content_block_delta", index=0, delta=delta)
-        yield _frame("start", "content_block_stop", index=0)
+            yield _frame("content", "content_block_delta", index=index, delta=delta)
+        yield _frame("start", "content_block_stop", index=index)
 
 
 def _frame(kind: Kind, event: str, **rest: Any) -> Frame:

@@ -98,13 +98,16 @@ def test_a_turn(given: dict[str, Any], becomes: list[Any]) -> None:
         ({"top_p": 0.5, "top_k": 5}, "top_p", 0.5),
         ({"stream": True}, "stream_options", {"include_usage": True}),
         ({"max_tokens": 7}, "max_tokens", 7),
+        ({"top_k": 5}, "top_k", 5),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking",
+         {"type": "enabled", "budget_tokens": 1024}),
     ],
 )  # fmt: skip
 def test_a_field(given: dict[str, Any], field: str, becomes: Any) -> None:
     assert chat(**given)[field] == becomes
 
 
-HINTS = {"cache_control": {"type": "ephemeral"}, "service_tier": "auto", "thinking": {"type": "adaptive"}, "top_k": 1,
+HINTS = {"cache_control": {"type": "ephemeral"}, "service_tier": "auto", "top_k": 0,
          "context_management": {"edits": []}, "speed": "fast", "stop_sequences": [], "metadata": {}}  # fmt: skip
 
 

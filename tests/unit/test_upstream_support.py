@@ -369,6 +369,47 @@ def test_json_missing_brace(ask: Ask) -> None:
     assert json.loads(ask("json_missing_brace", response_format=FORMAT).text + "}") == ARGUMENTS
 
 
+def test_thinks(ask: Ask) -> None:
+    asked = {"stream": False, "max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    kinds = [block["type"] for block in ask("thinks", ANTHROPIC, **asked).json["content"]]
+    assert kinds == ["thinking", "redacted_thinking", "text"]
+    quiet = ask("thinks", ANTHROPIC, stream=False).json["content"]
+    assert [block["type"] for block in quiet] == ["text"]
+
+
+def embedded(upstream: ThreadedUpstream, model: str) -> list[Any]:
+    """The vectors of two texts, by index."""
+    raw = post(upstream.url, "/v1/embeddings", {"model": model, "input": ["a", "b"]})
+    rows = sorted(json.loads(raw.body)["data"], key=lambda row: row["index"])
+    return [row["embedding"] for row in rows]
+
+
+def test_vectors_missing(upstream: ThreadedUpstream) -> None:
+    assert len(embedded(upstream, "ok")) == 2
+    assert len(embedded(upstream, "vectors_missing")) == 1
+
+
+def test_vectors_uneven(upstream: ThreadedUpstream) -> None:
+    assert [len(vector) for vector in embedded(upstream, "vectors_uneven")] == [8, 9]
+
+
+def test_vectors_nan(upstream: ThreadedUpstream) -> None:
+    assert str(embedded(upstream, "vectors_nan")[0][0]) == "nan"
+
+
+def test_vectors_float(upstream: ThreadedUpstream) -> None:
+    asked = {"input": "a", "encoding_format": "base64"}
+    kinds = [
+        type(
+            json.loads(post(upstream.url, "/v1/embeddings", {"model": name} | asked).body)["data"][0][
+                "embedding"
+            ]
+        )
+        for name in ("ok", "vectors_float")
+    ]
+    assert kinds == [str, list]
+
+
 def test_every_fault_has_its_own_test() -> None:
     assert {f"test_{fault.stem}" for fault in FAULTS} <= globals().keys()
 
@@ -446,7 +487,8 @@ def test_a_request_the_provider_would_refuse_is_refused(ask: Ask, wire: str, bod
 
 def test_what_is_not_a_request_at_all_is_refused(upstream: ThreadedUpstream) -> None:
     assert post(upstream.url, OPENAI, {"messages": ASKED}).status == 400
-    assert post(upstream.url, "/v1/embeddings", {}).status == 404
+    assert post(upstream.url, "/v1/embeddings", {"model": "ok"}).status == 400
+    assert post(upstream.url, "/v1/rerank", {}).status == 404
     assert post(upstream.url, "/v1/models", {}).status == 404
 
 
