@@ -21,6 +21,8 @@ from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling, wish
 from serve.attempts import Answer
 from serve.audit.log import open_audit
+from serve.cache import desk as cache_desk
+from serve.cache import slot as cache_slot
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.dashboard.routes import DashboardRoutes
 from serve.edge_answer import ClientGone, EventStream, unless_gone
@@ -40,6 +42,7 @@ from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
 from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
+from serve.sessions.desk import SessionDesk
 from serve.signals.gather import Judges
 from serve.signals.scout import Judgement
 from serve.surfaces import broken, messages, messages_error
@@ -76,7 +79,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_living(reviews, responses, metrics, dashboard),
+        lifespan=_living(reviews, responses, metrics, dashboard, router.sessions),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews, responses)
@@ -113,13 +116,17 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
 
 
 def _living(
-    reviews: ReviewRoutes, responses: ResponseDesk, metrics: MetricsRoute, dashboard: DashboardRoutes
+    reviews: ReviewRoutes,
+    responses: ResponseDesk,
+    metrics: MetricsRoute,
+    dashboard: DashboardRoutes,
+    sessions: SessionDesk,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the requests for as long as the application lives."""
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
+        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing(), sessions.open():
             yield
         await dashboard.close()
 
@@ -242,7 +249,7 @@ def _visit(request: Request) -> Visit:
 
 def _wishes(request: Request) -> Mapping[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
-    names = (*wish.HEADERS, *purse.HEADERS)
+    names = (*wish.HEADERS, *purse.HEADERS, cache_slot.CONTROL_HEADER)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 
@@ -302,6 +309,7 @@ def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
         "x-pointsman-lane": answer.lane,
         "x-pointsman-attempts": str(len(answer.attempts)),
         "x-pointsman-trail": ", ".join(f"{a.lane}={a.outcome}" for a in answer.attempts),
+        cache_desk.HEADER: cache_desk.shown(decided, answer),
         "x-pointsman-overhead-ms": f"{overhead_ms(decided, answer.attempts):.1f}",
     }
 

@@ -16,6 +16,10 @@ from pydantic import JsonValue
 from serve import policy, schemas, wish
 from serve.audit.entry import Entry, refusal
 from serve.audit.port import Audit, NoAudit
+from serve.cache import desk as cache_desk
+from serve.cache import slot as cache_slot
+from serve.cache.desk import CacheDesk
+from serve.cache.slot import NOWHERE, Slot
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
@@ -32,6 +36,7 @@ from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
+from serve.sessions.desk import SessionDesk
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.trail import Ended, Trail
@@ -62,6 +67,7 @@ class Decided:
     visit: Visit
     edition: Edition
     bill: Bill
+    slot: Slot = NOWHERE
 
 
 class Router:
@@ -83,6 +89,8 @@ class Router:
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
+        self.cache = CacheDesk()
+        self.sessions = SessionDesk(config.state.resolve())
         self.meters = Meters(config)
 
     @property
@@ -101,6 +109,7 @@ class Router:
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
             self.meters.follow(config)
+            self.cache.clear()
 
     async def decide(
         self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
@@ -118,9 +127,11 @@ class Router:
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))
         purse = Purse(self.ledger, edition.terms, visit.key, headers)
+        session = await self.sessions.find(config.sessions, purse.payer, request)
 
         def seen(signals: Signals) -> Signals:
-            kept = replace(signals, sensitivity=signals.sensitivity.without(wanted.exempt))
+            sensitivity = signals.sensitivity.without(wanted.exempt)
+            kept = replace(signals, sensitivity=sensitivity, session=session)
             return purse.seen(kept, request, view)
 
         def matters(signals: Signals) -> bool:
@@ -137,14 +148,21 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
-        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
+        slot = cache_slot.of(parsed, headers, visit.key, config)
+        return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill, slot)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
+        if (cached := self.cache.find(decided)) is not None:
+            decided = cache_desk.asks_nobody(decided)
         entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
-            return entry.follow(await self._run(decided, entry.trail))
+            if cached is not None:
+                self._answered(decided, cached, entry.trail)
+                return entry.follow(cached)
+            answer = await self.sessions.keep(decided, await self._run(decided, entry.trail))
+            return entry.follow(self.cache.keep(decided, answer, entry.trail))
 
     def _ended(self, ended: Ended) -> None:
         self.tracking.ended(ended)
@@ -178,9 +196,12 @@ class Router:
         except asyncio.CancelledError:
             self.meters.request(decided, trail, None, "left")
             raise
+        self._answered(decided, answer, trail)
+        return answer
+
+    def _answered(self, decided: Decided, answer: Answer, trail: Trail) -> None:
         self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
-        return answer
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:
@@ -209,6 +230,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "gain": round(signals.scout.gain, 4),
         "judge": signals.scout.source,
         "task": signals.task.task,
+        "session": signals.session.lane if signals.session else None,
         "task_confidence": round(signals.task.confidence, 4),
         "tools": bool(decided.view.tool_names),
         "structured": decided.view.structured,
