@@ -3,6 +3,7 @@
 from pydantic import JsonValue
 
 from serve.router import Decided
+from serve.signals.readings import SessionReading
 
 
 def as_json(decided: Decided) -> dict[str, JsonValue]:
@@ -39,6 +40,7 @@ def as_json(decided: Decided) -> dict[str, JsonValue]:
             "unfamiliar": round(signals.scout.unfamiliar, 4),
             "judge": signals.scout.source,
             "task": signals.task.task,
+            "session": _session(signals.session),
         },
         "policy_version": decision.policy_version,
         "explanation": in_words(decided),
@@ -66,6 +68,12 @@ def in_words(decided: Decided) -> str:
         )
     lines += [f"Not {item.lane}: {item.text}." for item in decision.excluded]
     return "\n".join(dict.fromkeys(lines))
+
+
+def _session(session: SessionReading | None) -> JsonValue:
+    if session is None:
+        return None
+    return {"lane": session.lane, "rule": session.rule, "known_by": session.known_by}
 
 
 def _judge(source: str) -> str:

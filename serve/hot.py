@@ -1,7 +1,8 @@
 """The hot part of a configuration: what may change while Pointsman runs, and what needs a redeploy.
 
-Hot are policy, signals, dispatch, limits, prices, budgets, and of each lane its switch and its price: they travel as
-`user_config`. Everything else is fixed. Knows how to take a configuration apart and put it together. Starts nothing.
+Hot are policy, signals, dispatch, limits, prices, budgets, sessions, cache, and of each lane its switch and its
+price: they travel as `user_config`. Everything else is fixed. Knows how to take a configuration apart
+and put it together. Starts nothing.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
+from serve.cache.config import CacheConfig
 from serve.config import (
     Config,
     DispatchConfig,
@@ -25,8 +27,9 @@ from serve.config import (
 from serve.errors import ConfigError
 from serve.keys.config import LimitsConfig
 from serve.ledger.config import BudgetsConfig, Prices
+from serve.sessions.config import SessionsConfig
 
-SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets")
+SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets", "sessions", "cache")
 SWITCHES = tuple(LaneSwitch.model_fields)
 SOURCE = "user_config"
 
@@ -42,6 +45,8 @@ class Hot(Strict):
     prices: Prices | None = None
     budgets: BudgetsConfig | None = None
     limits: LimitsConfig | None = None
+    sessions: SessionsConfig | None = None
+    cache: CacheConfig | None = None
     lanes: dict[Name, LaneSwitch] = Field(default_factory=dict)
     fixed: dict[str, str] | None = Field(
         None, description="fingerprints of the fixed parts it was written for; None: not compared"

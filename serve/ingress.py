@@ -21,6 +21,8 @@ from models.scout.prescout import PreScout
 from serve import __version__, edge_body, explain, openapi, scaling, wish
 from serve.attempts import Answer
 from serve.audit.log import open_audit
+from serve.cache import desk as cache_desk
+from serve.cache import slot as cache_slot
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.dashboard.routes import DashboardRoutes
 from serve.edge_answer import ClientGone, EventStream, unless_gone
@@ -126,7 +128,7 @@ def _living(
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
         await router.warm()
-        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
+        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing(), router.sessions.open():
             yield
             await router.shadows.close()
         await dashboard.close()
@@ -267,7 +269,7 @@ def _visit(request: Request) -> Visit:
 
 def _wishes(request: Request) -> Mapping[str, str]:
     """The headers that steer; a header that is sent twice is one with both values."""
-    names = (*wish.HEADERS, *purse.HEADERS)
+    names = (*wish.HEADERS, *purse.HEADERS, cache_slot.CONTROL_HEADER)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 
@@ -328,6 +330,7 @@ def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
         "x-pointsman-lane": answer.lane,
         "x-pointsman-attempts": str(len(answer.attempts)),
         "x-pointsman-trail": ", ".join(f"{a.lane}={a.outcome}" for a in answer.attempts),
+        cache_desk.HEADER: cache_desk.shown(decided, answer),
         "x-pointsman-overhead-ms": f"{overhead_ms(decided, answer.attempts):.1f}",
     }
 

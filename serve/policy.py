@@ -21,7 +21,7 @@ from serve.ledger.money import micro
 from serve.request import RequestView
 from serve.routing_table import Choice
 from serve.signals import task
-from serve.signals.readings import BudgetReading, Sensitivity, Signals, TaskReading, TaskType
+from serve.signals.readings import BudgetReading, Sensitivity, SessionReading, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
 
 # From here on more than half of the likely gain is the prior.
@@ -65,6 +65,7 @@ class Decision:
     policy_version: str
     spilled_from: str | None = None  # the lane that would have been first, were it not full or down
     review: Reason | None = None  # why a person must approve the answer before anybody gets it
+    rule: str | None = None  # the rule that ordered the lanes, None where the client's wish did
 
     @property
     def reason(self) -> str:
@@ -96,10 +97,14 @@ def decide(
     open_lanes = [name for name in wanted if name not in shut_out]
     if not open_lanes:
         raise _nobody(wanted, shut_out, permit, signals.budget)
+    stays = None if scarce else _stays(rule, wish, signals.session, open_lanes)
+    if stays is not None:
+        for names in (wanted, open_lanes):
+            names.insert(0, names.pop(names.index(stays.lane)))
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
     reasons = (
         *_reasons(
-            Reason(rule.name, rule.because), wish, wanted, open_lanes, chain, shut_out, states, signals
+            Reason(rule.name, rule.because), wish, wanted, open_lanes, chain, shut_out, states, signals, stays
         ),
         *_row(choice, wish),
         *_thrift(signals, scarce),
@@ -108,7 +113,8 @@ def decide(
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, wish, config)
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
+    by_rule = None if wish.pin or wish.prefer else rule.name
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review, by_rule)
 
 
 _EMBEDDINGS = Reason(
@@ -138,7 +144,7 @@ def _embedding(
     if not open_lanes:
         raise _nobody(family or [lane.name for lane in config.lanes], shut_out, permit, signals.budget)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
-    told = _reasons(_EMBEDDINGS, wish, wanted, open_lanes, chain, shut_out, states, signals)
+    told = _reasons(_EMBEDDINGS, wish, wanted, open_lanes, chain, shut_out, states, signals, None)
     reasons = (*told, *_exempted(signals))
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
@@ -258,6 +264,16 @@ def _order(rule: Rule, wish: Wish, config: Config, tier: int | str | None) -> li
     return sorted(names, key=lambda name: not _matches(wish.prefer, config.lane(name)))
 
 
+def _stays(
+    rule: Rule, wish: Wish, session: SessionReading | None, open_lanes: list[str]
+) -> SessionReading | None:
+    """The session whose lane comes before what the rule would choose, None where the rule's order stands."""
+    if session is None or session.lane not in open_lanes[1:] or wish.pin or wish.prefer:
+        return None
+    usual = rule.name == session.rule or rule.when == When()
+    return session if (usual if rule.sticky is None else rule.sticky) else None
+
+
 def _distance(tier: int, wanted: int) -> int:
     """The wanted tier first, then the stronger ones, then the weaker ones."""
     return tier - wanted if tier >= wanted else 10 + wanted - tier
@@ -344,6 +360,7 @@ def _reasons(
     shut_out: Mapping[str, Exclusion],
     states: Mapping[str, LaneState],
     signals: Signals,
+    stays: SessionReading | None,
 ) -> Iterator[Reason]:
     chosen, first = chain[0], open_lanes[0]
     if chosen != first:
@@ -359,6 +376,8 @@ def _reasons(
         return
     if wish.prefer:
         yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
+    if stays is not None:
+        yield Reason("session", f"{stays.lane} answered last in this session, so it goes on there.")
     yield rule
 
 

@@ -16,6 +16,10 @@ from pydantic import JsonValue
 from serve import policy, schemas, wish
 from serve.audit.entry import Entry, refusal
 from serve.audit.port import Audit, NoAudit
+from serve.cache import desk as cache_desk
+from serve.cache import slot as cache_slot
+from serve.cache.desk import CacheDesk
+from serve.cache.slot import NOWHERE, Slot
 from serve.checks import Checks
 from serve.config import Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
@@ -33,6 +37,7 @@ from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
 from serve.reload import Reload
 from serve.request import RequestView, view_of
+from serve.sessions.desk import SessionDesk
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.sweeps.call import Caller
@@ -67,6 +72,7 @@ class Decided:
     bill: Bill
     checks: Checks | None = None
     scout_s: float | None = None  # how long the Scout was waited for, None where it was not asked
+    slot: Slot = NOWHERE
 
 
 class Router:
@@ -88,6 +94,8 @@ class Router:
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
+        self.cache = CacheDesk()
+        self.sessions = SessionDesk(config.state.resolve())
         self.meters = Meters(config)
         caller = Caller(lanes, load, self.audit, self.ledger, self.meters.spent)
         self.shadows = Shadows(caller, self.tracking, self.meters.shadow)
@@ -108,6 +116,7 @@ class Router:
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
             self.meters.follow(config)
+            self.cache.clear()
 
     async def warm(self) -> None:
         """Build the tables of the signals, so that the first request does not wait for them."""
@@ -137,9 +146,11 @@ class Router:
         view = view_of(request)
         states = self.load.states(interactive=bool(request.stream))
         purse = Purse(self.ledger, edition.terms, visit.key, headers)
+        session = await self.sessions.find(config.sessions, purse.payer, request)
 
         def seen(signals: Signals) -> Signals:
-            kept = replace(signals, sensitivity=signals.sensitivity.without(wanted.exempt))
+            sensitivity = signals.sensitivity.without(wanted.exempt)
+            kept = replace(signals, sensitivity=sensitivity, session=session)
             return purse.seen(kept, request, view)
 
         def matters(signals: Signals) -> bool:
@@ -162,17 +173,34 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
-        scout_s = took.get("scout")
+        slot = cache_slot.of(parsed, headers, visit.key, config)
         return Decided(
-            decision_id, request, view, signals, decision, started, visit, edition, bill, wanted.checks, scout_s
+            decision_id,
+            request,
+            view,
+            signals,
+            decision,
+            started,
+            visit,
+            edition,
+            bill,
+            wanted.checks,
+            took.get("scout"),
+            slot,
         )
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
+        if (cached := self.cache.find(decided)) is not None:
+            decided = cache_desk.asks_nobody(decided)
         entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
             decided = replace(decided, decision=await entry.begin())
-            answer = entry.follow(await self._run(decided, entry.trail))
+            if cached is not None:
+                self._answered(decided, cached, entry.trail)
+                return entry.follow(cached)
+            answer = await self.sessions.keep(decided, await self._run(decided, entry.trail))
+            answer = entry.follow(self.cache.keep(decided, answer, entry.trail))
         return self.shadows.follow(decided, answer)
 
     def _ended(self, ended: Ended) -> None:
@@ -208,9 +236,12 @@ class Router:
         except asyncio.CancelledError:
             self.meters.request(decided, trail, None, "left")
             raise
+        self._answered(decided, answer, trail)
+        return answer
+
+    def _answered(self, decided: Decided, answer: Answer, trail: Trail) -> None:
         self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
-        return answer
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:
@@ -239,6 +270,7 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "gain": round(signals.scout.gain, 4),
         "judge": signals.scout.source,
         "task": signals.task.task,
+        "session": signals.session.lane if signals.session else None,
         "task_confidence": round(signals.task.confidence, 4),
         "tools": bool(decided.view.tool_names),
         "structured": decided.view.structured,

@@ -17,6 +17,7 @@ from pydantic import (
 
 from serve import routing_table, yaml_file
 from serve.audit.config import AuditConfig
+from serve.cache.config import CacheConfig
 from serve.config.dispatch import DispatchConfig, OverflowConfig, RetryConfig
 from serve.config.engines import Autoscaling, EngineAutoscaling, EngineConfig, ScoutConfig
 from serve.config.lanes import (
@@ -39,6 +40,7 @@ from serve.ledger.config import BudgetsConfig, Prices, inlined
 from serve.metrics.config import MetricsConfig
 from serve.outcomes.config import OutcomesConfig
 from serve.reviews.config import ReviewsConfig
+from serve.sessions.config import SessionsConfig
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses.config import ResponsesConfig
 from serve.sweeps.config import JudgeConfig, SweepsConfig
@@ -55,6 +57,8 @@ class Config(Strict):
     audit: AuditConfig = AuditConfig()
     reviews: ReviewsConfig = ReviewsConfig()
     responses: ResponsesConfig = ResponsesConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    cache: CacheConfig = CacheConfig()
     metrics: MetricsConfig = MetricsConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
     sweeps: SweepsConfig = SweepsConfig()

@@ -44,6 +44,11 @@ class Rule(Strict):
         description="lanes of this tier first, then stronger, then weaker ones, each in the order of `prefer`; "
         "table: the tier is that of the row for the task in policy.table",
     )
+    sticky: bool | None = Field(
+        None,
+        description="whether a session stays on the lane that answered last under this rule; null: where this rule "
+        "placed it, or has no conditions",
+    )
     because: str = Field(min_length=8)
 
 

@@ -55,6 +55,9 @@ def create(
         typer.Option(help="A rule, such as email, that its requests may set aside; again for more."),
     ] = None,
     override: Annotated[bool, typer.Option(help="It may steer by model name, header and prefix.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="The same deterministic request may be answered from memory.")
+    ] = False,
     rpm: Annotated[int | None, typer.Option(help="Requests per minute.")] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens per minute, input and output together.")] = None,
     max_parallel: Annotated[int | None, typer.Option(help="Requests at the same time.")] = None,
@@ -76,6 +79,7 @@ def create(
         "class_floor": class_floor,
         "scopes": scope or (),
         "exempt": exempt or (),
+        "cache": cache,
         "requests_per_minute": rpm,
         "tokens_per_minute": tpm,
         "max_parallel": max_parallel,
@@ -221,6 +225,7 @@ def _may(grant: Grant) -> str:
         *([] if grant.class_floor == "public" else [f"at least {grant.class_floor}"]),
         *sorted(grant.scopes),
         *([f"may set aside {', '.join(sorted(grant.exempt))}"] if grant.exempt else []),
+        *(["cached answers"] if grant.cache else []),
         *([f"team {grant.team}"] if grant.team else []),
         *(f"{value:,} {unit}" for unit, value in limits.items() if value is not None),
     ]

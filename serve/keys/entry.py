@@ -44,6 +44,9 @@ class Grant(BaseModel):
     exempt: frozenset[str] = Field(
         frozenset(), description="rules of the sensitivity signal that its requests may set aside"
     )
+    cache: bool = Field(
+        False, description="the same deterministic request may get the same answer from memory"
+    )
     scopes: frozenset[Scope] = frozenset()
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
@@ -93,6 +96,7 @@ class KeyEntry(BaseModel):
             metrics=bool(grant.scopes & {"metrics", "admin"}),
             admin="admin" in grant.scopes,
             exempt=grant.exempt,
+            cache=grant.cache,
         )
         allowance = Allowance(
             requests=grant.requests_per_minute or defaults.requests_per_minute,

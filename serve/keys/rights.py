@@ -11,6 +11,7 @@ class Rights:
     """lanes: None is all of them. floor: the lowest class its requests have; it never lowers a detected one.
 
     exempt: rules of the sensitivity signal that a request may set aside, by name, when it asks for it.
+    cache: the same request may be answered from memory.
     """
 
     lanes: frozenset[str] | None = None
@@ -20,6 +21,7 @@ class Rights:
     metrics: bool = True
     admin: bool = False
     exempt: frozenset[str] = frozenset()
+    cache: bool = False
 
     def may_use(self, lane: str) -> bool:
         """Whether this lane may answer."""

@@ -29,6 +29,11 @@ class Purse:
         self._payer = Payer(key, _session(headers.get(SESSION_HEADER)))
         self._cap = lower(terms.request_cap, headers.get(MOST_HEADER))
 
+    @property
+    def payer(self) -> Payer:
+        """Whose money it is."""
+        return self._payer
+
     def seen(self, signals: Signals, request: ChatRequest, view: RequestView) -> Signals:
         """`signals` with what may still be spent."""
         size = _size(signals, request, view)

@@ -127,7 +127,7 @@ def compare(past: list[Past], old: Config, new: Config) -> Difference:
     result = Difference()
     for one in past:
         result.seen += 1
-        if "pinned" in one.codes or any(code.startswith("wish_") for code in one.codes):
+        if one.codes & {"pinned", "session"} or any(code.startswith("wish_") for code in one.codes):
             result.pinned += 1
             continue
         before, after = _lane(one, old, old), _lane(one, new, old)

@@ -157,6 +157,19 @@ class BudgetReading:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionReading:
+    """Who answered last in the session that a request belongs to.
+
+    rule      the rule that had placed it there
+    known_by  the client named the session in a header, or it is a tool loop that was begun here
+    """
+
+    lane: str
+    rule: str
+    known_by: Literal["header", "tools"]
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """Everything known about one request at the moment of decision."""
 
@@ -166,3 +179,4 @@ class Signals:
     scout: ScoutReading
     task: TaskReading
     budget: BudgetReading = BudgetReading()
+    session: SessionReading | None = None

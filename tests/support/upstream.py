@@ -171,6 +171,10 @@ class ThreadedUpstream(Recorded):
                 raise TimeoutError("the upstream did not see it in time")
             time.sleep(0.005)
 
+    def play(self, fault: str) -> None:
+        """From now on answer with this fault, whatever the model name says; empty: by the name again."""
+        self._upstream.play(fault)
+
     def clear(self) -> None:
         """Forget the past."""
         self._upstream.clear()

@@ -23,6 +23,8 @@ HOT: list[tuple[tuple[Any, ...], Any]] = [
     (("policy", "overrides"), False),
     (("signals",), {"scout_deadline_s": 0.2}),
     (("dispatch",), {"idle_s": 3}),
+    (("sessions",), {"keep_s": 60}),
+    (("cache",), {"enabled": False}),
     (("lanes", 2, "enabled"), False),
     (("lanes", 2, "price"), {"input": 0.25, "output": 2, "cached_input": 0.025}),
 ]

@@ -1,0 +1,41 @@
+"""What a session is called in the database: a hash, different for every key.
+
+A client names it in a header, or it is a tool loop: the same opening, and the ids of its first tool calls. The system
+prompt is no part of that name, since many agents write the time into it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from serve.ledger.terms import Payer
+from serve.wire.openai_chat import AssistantMessage, ChatRequest, UserMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A session's name, and how it is known."""
+
+    id: str
+    known_by: Literal["header", "tools"]
+
+
+def of(payer: Payer, request: ChatRequest) -> Name | None:
+    """The session that a request belongs to, None for the first of a tool loop and for whatever is no session."""
+    if payer.session_id is not None:
+        return Name(f"header:{payer.session_id}", "header")
+    called = (m.tool_calls for m in request.messages if isinstance(m, AssistantMessage) and m.tool_calls)
+    return loop(payer, request, (call.id for call in next(called, ())))
+
+
+def loop(payer: Payer, request: ChatRequest, ids: Iterable[str]) -> Name | None:
+    """The tool loop that `request` begins or goes on with, by the ids of its first tool calls."""
+    known = sorted(filter(None, ids))
+    if not known:
+        return None
+    first = next((m for m in request.messages if isinstance(m, UserMessage)), None)
+    opening = first.model_dump_json(exclude_none=True) if first else ""
+    text = json.dumps([payer.key.name, opening, known])
+    return Name(f"tools:{hashlib.sha256(text.encode()).hexdigest()[:32]}", "tools")
