@@ -19,6 +19,7 @@ from rich.console import Console
 from models.cli import app as models_app
 from serve.audit.cli import app as audit_app
 from serve.config import Config, load
+from serve.doctor.cli import doctor
 from serve.errors import ConfigError, HttpError
 from serve.keys.cli import app as keys_app
 from serve.plan_cli import plan
@@ -34,6 +35,7 @@ app.add_typer(
 )
 app.command()(render)
 app.command()(plan)
+app.command()(doctor)
 out, err = Console(), Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The Pointsman configuration.")]
