@@ -56,6 +56,7 @@ REGISTRIES = [".".join(parts) for parts in [
 NOT_OURS = {
     ".git",
     ".venv",
+    ".venv-docs",
     ".cache",
     ".hypothesis",
     ".mypy_cache",
