@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c '$(USABLE)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-nightly chaos k8s k8s-check setup models lint lock clean python
+.PHONY: help run test test-nightly chaos k8s k8s-check docs setup models lint lock clean python
 
 run: setup ## Install what CONFIG needs, fetch its models, serve: make run CONFIG=configs/cpu.yaml
 	@$(VENV)/pointsman models fetch --config $(CONFIG)
@@ -45,6 +45,14 @@ k8s-check: python ## Render every overlay with kubectl and check all of it again
 	@set -e; POINTSMAN_KUBECTL=$$(k8s/kubectl.sh); export POINTSMAN_KUBECTL; \
 		exec $(VENV)/python -m pytest -q tests/unit/test_k8s*.py
 
+docs: python .venv-docs/made ## Build the site of docs/ into build/site; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 exec .venv-docs/bin/mkdocs --quiet build --strict --clean --config-file docs/site/mkdocs.yml
+
+.venv-docs/made: docs/site/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
+
 setup: python ## Only install: by CONFIG, or PROFILE=core|cpu|gpu; DEV=1 adds the test tools
 	@$(PYTHON) $(INSTALL) $(SETUP)
 
@@ -61,7 +69,7 @@ lock: python ## Rewrite configs/requirements/*.txt from pyproject.toml with uv; 
 	@UV=$(UV) exec $(VENV)/python configs/requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## Remove .venv and tool caches; the model cache stays
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -19,6 +19,8 @@ from rich.console import Console
 from models.cli import app as models_app
 from serve.audit.cli import app as audit_app
 from serve.config import Config, load
+from serve.config.cli import app as config_app
+from serve.doctor.cli import doctor
 from serve.errors import ConfigError, HttpError
 from serve.keys.cli import app as keys_app
 from serve.plan_cli import plan
@@ -28,12 +30,14 @@ from serve.render_cli import render
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(models_app, name="models", help="The weights Pointsman runs: fetch, verify, list.")
 app.add_typer(keys_app, name="keys", help="Who may call: create, list, revoke, rotate.")
+app.add_typer(config_app, name="config", help="What a configuration may say: reference.")
 app.add_typer(audit_app, name="audit", help="What was decided: verify, prove, export, retain, erase.")
 app.add_typer(
     policy_app, name="policy", help="What the configuration allows: check, explain, test, diff, matrix."
 )
 app.command()(render)
 app.command()(plan)
+app.command()(doctor)
 out, err = Console(), Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The Pointsman configuration.")]

@@ -44,6 +44,7 @@ class Tap(asyncio.StreamReaderProtocol):
 
     def _made(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connection = self._record.open()
+        self.connection.peer = str(writer.get_extra_info("peername", ("",))[0])
         self._opened(Peer(self, reader, writer))
 
     def data_received(self, data: bytes) -> None:

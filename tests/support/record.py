@@ -17,7 +17,7 @@ Outcome = Literal["pending", "answered", "client_closed", "server_closed"]
 
 @dataclass(slots=True)
 class Connection:
-    """One accepted socket. `chunks` counts content chunks (a unary body is one)."""
+    """One accepted socket. `chunks` counts content chunks (a unary body is one); `peer` is the caller's address."""
 
     id: int
     opened_at: float
@@ -27,6 +27,7 @@ class Connection:
     chunks: int = 0
     closed_by: Closer | None = None
     closed_at: float | None = None
+    peer: str = ""
 
     def close(self, by: Closer) -> None:
         """Note who hung up; the first cause stands, because every close ends both directions."""

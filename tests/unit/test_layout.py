@@ -23,7 +23,15 @@ KNOWS_RAY = {
     "lanes/handle",
     "scaling",
 }
-KNOWS_HTTP = {"egress", "cloud", "lanes/openai", "lanes/anthropic", "cli"}
+KNOWS_HTTP = {
+    "egress",
+    "cloud",
+    "lanes/openai",
+    "lanes/anthropic",
+    "cli",
+    "doctor/deployment",
+    "doctor/configured",
+}
 CLIENTS = {
     "httpx",
     "httpx2",
@@ -48,6 +56,7 @@ REGISTRIES = [".".join(parts) for parts in [
 NOT_OURS = {
     ".git",
     ".venv",
+    ".venv-docs",
     ".cache",
     ".hypothesis",
     ".mypy_cache",
