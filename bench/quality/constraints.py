@@ -34,12 +34,20 @@ def run(data: Path, out: Path | None, console: Console) -> int:
         raise DataUnreadable(f"{data} holds no rows with `n_constraints` or `n_added_constraints`.")
     report.save(out, {"results": results})
     table = Table(
-        "set", "n", "within 1", "exact", "AUC level >= 4 (95%)", title="Constraints", title_justify="left"
+        "set",
+        "n",
+        "within 1",
+        "exact",
+        "AUC level >= 4 (95%)",
+        "AUC of whole counts",
+        title="Constraints",
+        title_justify="left",
     )
     for one in results:
         ends = one["auc_ci"]
         area = "-" if one["auc"] is None else f"{one['auc']:.3f} ({ends[0]:.3f}..{ends[1]:.3f})"
-        table.add_row(one["set"], str(one["n"]), _cell(one["within1"]), _cell(one["exact"]), area)
+        shares = (_cell(one[name]) for name in ("within1", "exact"))
+        table.add_row(one["set"], str(one["n"]), *shares, area, _cell(one["auc_of_counts"]))
     console.print(table)
     return 0
 
@@ -49,7 +57,9 @@ def measure(path: Path, console: Console) -> dict[str, Any] | None:
     found = rows(path)
     if not found or not {"n_constraints", "n_added_constraints", "level"} & found[0].keys():
         return None
-    counts = np.array([_count(row) for row in _tracked(found, path, console)])
+    readings = [constraints.read(view(str(row["prompt"]))) for row in _tracked(found, path, console)]
+    counts = np.array([reading.count for reading in readings])
+    density = np.array([reading.density for reading in readings])
     true = np.array([int(row.get("n_constraints", -1)) for row in found])
     level = np.array([int(row.get("level", row.get("n_added_constraints", -1))) for row in found])
     exact = bool((true >= 0).all())
@@ -61,8 +71,9 @@ def measure(path: Path, console: Console) -> dict[str, Any] | None:
         "n": len(found),
         "within1": round(float((np.abs(counts - true) <= 1).mean()), 4) if exact else None,
         "exact": round(float((counts == true).mean()), 4) if exact else None,
-        "auc": round(auc(counts, dense), 4) if has_levels else None,
-        "auc_ci": _interval(counts, dense) if has_levels else None,
+        "auc": round(auc(density, dense), 4) if has_levels else None,
+        "auc_ci": _interval(density, dense) if has_levels else None,
+        "auc_of_counts": round(auc(counts, dense), 4) if has_levels else None,
     }
 
 
@@ -72,17 +83,13 @@ def _tracked(found: list[Mapping[str, Any]], path: Path, console: Console) -> An
     )
 
 
-def _count(row: Mapping[str, Any]) -> int:
-    return constraints.read(view(str(row["prompt"]))).count
-
-
-def _interval(counts: npt.NDArray[Any], dense: npt.NDArray[np.bool_]) -> list[float]:
+def _interval(density: npt.NDArray[Any], dense: npt.NDArray[np.bool_]) -> list[float]:
     generator = np.random.default_rng(0)
     areas = []
     for _ in range(RESAMPLES):
-        drawn = generator.integers(0, counts.size, counts.size)
+        drawn = generator.integers(0, density.size, density.size)
         if 0 < dense[drawn].sum() < drawn.size:
-            areas.append(auc(counts[drawn], dense[drawn]))
+            areas.append(auc(density[drawn], dense[drawn]))
     return [round(float(end), 4) for end in np.percentile(areas, [2.5, 97.5])]
 
 

@@ -156,7 +156,7 @@ def assemble(grounds: Grounds, fitted: Fitted, honest: Array) -> GainModel:
     """The shipped model: fitted on everything, calibrated on the scores `honest` of out_of_fold."""
     known = grounds.original
     slope, offset = calibration(honest[known], grounds.won[known])
-    trees = _trees(fitted.forest)
+    trees = trees_of(fitted.forest)
     ngrams = fitted.weights.astype(np.float16).astype(np.float32)
     digest = hashlib.sha256(trees.value.tobytes() + trees.threshold.tobytes() + ngrams.tobytes()).hexdigest()
     return GainModel(
@@ -187,8 +187,8 @@ def _families(grounds: Grounds) -> Families:
     return Families(centres, scale, float(np.percentile(np.sqrt(nearest), REACHED)))
 
 
-def _trees(forest: Any) -> Trees:
-    """The forest of scikit-learn as one table; the baseline is a tree of one leaf."""
+def trees_of(forest: Any) -> Trees:
+    """The forest of scikit-learn (HistGradientBoostingRegressor) as one table; the baseline is a tree of one leaf."""
     roots, parts = [0], [np.array([[0, 0, 0, 0]])]
     thresholds, values = [np.zeros(1)], [np.ravel(forest._baseline_prediction)[:1].astype(float)]
     start, depth = 1, 1

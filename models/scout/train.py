@@ -1,6 +1,6 @@
-"""Trains the pre-scout, its gain model and the Scout head, and writes artefacts and model cards.
+"""Trains the pre-scout, its gain model, the demand counter and the Scout head, and writes artefacts and model cards.
 
-`python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--only gain|classes] [--seed 0]`
+`python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--only gain|counter|classes] [--seed 0]`
 Knows nothing about serving; does not choose which data may be used (see `sources`).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from models.scout import card, gain_training, head, sources
+from models.scout import card, counter_training, gain_training, head, sources
 from models.scout.evaluate import Outcome, evaluate, steps
 from models.scout.features import Features, extract
 from models.scout.fit import Array, Table, sparse_wide, table
@@ -39,9 +39,11 @@ class Run:
 def main() -> None:
     """Runs the training from the command line."""
     run = _arguments()
-    if run.only != "classes":
+    if run.only in (None, "gain"):
         gain_training.run(run.data, run.out, run.seed)
-    if run.only != "gain":
+    if run.only in (None, "counter"):
+        counter_training.run(run.data, run.out, run.seed)
+    if run.only in (None, "classes"):
         _classes(run)
 
 
@@ -64,7 +66,7 @@ def _arguments() -> Run:
     parser.add_argument(
         "--encoder", type=Path, help="MiniLM folder; without it the Scout head is not trained"
     )
-    parser.add_argument("--only", choices=("gain", "classes"), help="train this part alone")
+    parser.add_argument("--only", choices=("gain", "counter", "classes"), help="train this part alone")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,20 @@
 """The constraint-density signal: how many strict demands a prompt makes at the same time.
 
-Knows the grammar of a demand (amounts, formats, musts, prohibitions, voices) in five languages.
-Does not know how hard a demand is to meet.
+Knows the grammar of a demand (amounts, formats, musts, prohibitions, voices) in five languages; a small trained
+counter weighs what the grammar found. Does not know how hard a demand is to meet.
 """
 
+import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 
+from models.scout import counter
 from serve.request import RequestView
+from serve.signals.density import SHAPE, Cue, Floats, measures
 from serve.signals.readings import ConstraintReading
-from serve.signals.sensitivity.pattern import Hit, Pattern
+from serve.signals.sensitivity.pattern import Pattern
 
 # Demands stand at the ends of a prompt; what lies between is usually the material to work on.
 _EDGE = 6_000
@@ -180,7 +185,7 @@ _KINDS: tuple[tuple[str, Pattern], ...] = tuple(
 )
 
 _CODE = Pattern(r"(?s)```.*?```")
-_SENTENCE_END = Pattern(r"[.!?;]\s|\n")
+_SENTENCE_END = re.compile(r"[.!?;]\s|\n")
 # A sentence that only tells what to do is one demand, however many cue words it has.
 _WEAK = frozenset(("demand", "inclusion", "addition", "style", "prohibition", "amount"))
 # Each of these is a further wish, even within one sentence.
@@ -191,43 +196,68 @@ _ONCE = frozenset(
 )
 
 
+_NAMES = tuple(kind for kind, _ in _KINDS)
+# What the counter reads of a prompt, in order.
+MEASURES = (*_NAMES, *SHAPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the grammar makes of one text: how many demands, of which kinds, and what the counter reads."""
+
+    counted: int
+    kinds: frozenset[str]
+    measures: Floats
+
+
 def read(view: RequestView) -> ConstraintReading:
-    """The distinct demands of the prompt and its instructions, and their kinds."""
-    found = {demand for text in _texts(view) for demand in _demands(text)}
-    if view.structured:
-        found.add(("structured", ""))
-    return ConstraintReading(len(found), tuple(sorted({kind for kind, _ in found})))
+    """How many demands the prompt and its instructions make, and their kinds; none where the grammar finds no cue."""
+    texts = [grammar(trimmed(text)) for text in (view.instructions, view.prompt) if text]
+    density = sum(map(_density, texts), float(view.structured))
+    kinds = frozenset(("structured",) if view.structured else ()).union(*(text.kinds for text in texts))
+    return ConstraintReading(round(density), tuple(sorted(kinds)), density)
 
 
-def _texts(view: RequestView) -> Iterator[str]:
-    for text in (view.instructions, view.prompt):
-        text = _CODE.replace(text.encode("utf-8", "replace").decode(), lambda _: " ")
-        yield text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
+def grammar(text: str) -> Found:
+    """The demands that the grammar sees in `text`, one without code blocks and of bounded length."""
+    ends = [match.start() for match in _SENTENCE_END.finditer(text)]
+    cues = list(_cues(text, ends))
+    demands = set(_demands(cues))
+    row = measures(text, cues, len(demands), len(ends) + 1, _NAMES)
+    return Found(len(demands), frozenset(kind for kind, _ in demands), row)
 
 
-def _demands(text: str) -> Iterator[tuple[str, str]]:
+def _density(found: Found) -> float:
+    return max(1.0, _counter().estimate(found.measures, found.counted)) if found.counted else 0.0
+
+
+@cache
+def _counter() -> counter.DemandCounter:
+    return counter.load(MEASURES)
+
+
+def trimmed(text: str) -> str:
+    """`text` without code blocks, and without its middle where it is long."""
+    text = _CODE.replace(text.encode("utf-8", "replace").decode(), lambda _: " ")
+    return text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}"
+
+
+def _demands(cues: Iterable[Cue]) -> Iterator[tuple[str, str]]:
     """Every demand as its kind and its words: the same words twice are one demand."""
-    for cues in _by_sentence(text):
-        strong = [cue for cue in cues if cue[0] not in _WEAK]
-        first = strong or cues[:1]
-        for kind, words in dict.fromkeys((*first, *(cue for cue in cues if cue[0] in _EACH))):
-            yield kind, "" if kind in _ONCE else words
+    sentences: dict[int, list[Cue]] = {}
+    for cue in cues:
+        sentences.setdefault(cue.sentence, []).append(cue)
+    for members in sentences.values():
+        strong = [cue for cue in members if cue.kind not in _WEAK]
+        for cue in (*(strong or members[:1]), *(cue for cue in members if cue.kind in _EACH)):
+            yield cue.kind, "" if cue.kind in _ONCE else cue.words
 
 
-def _by_sentence(text: str) -> Iterable[list[tuple[str, str]]]:
-    ends = [hit.start for hit in _SENTENCE_END.hits(text)]
-    sentences: dict[int, list[tuple[str, str]]] = {}
-    for kind, hit in _cues(text):
-        words = " ".join(hit.value.lower().split())
-        sentences.setdefault(bisect_left(ends, hit.start), []).append((kind, words))
-    return sentences.values()
-
-
-def _cues(text: str) -> Iterator[tuple[str, Hit]]:
+def _cues(text: str, ends: Sequence[int]) -> Iterator[Cue]:
     """The cues in the order of the table; words that an earlier kind took are gone."""
     taken = bytearray(len(text))
     for kind, pattern in _KINDS:
         for hit in pattern.hits(text):
             if taken.find(1, hit.start, hit.end) < 0:
                 taken[hit.start : hit.end] = b"\x01" * (hit.end - hit.start)
-                yield kind, hit
+                yield Cue(kind, " ".join(hit.value.lower().split()), hit.start, bisect_left(ends, hit.start))

@@ -66,10 +66,14 @@ class ContextReading:
 
 @dataclass(frozen=True, slots=True)
 class ConstraintReading:
-    """Constraint density: how many strict, simultaneous demands the prompt makes."""
+    """Constraint density: how many strict, simultaneous demands the prompt makes.
+
+    density  the likely number of demands, before it is rounded to `count`
+    """
 
     count: int
     kinds: tuple[str, ...]
+    density: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ import re2  # type: ignore[import-untyped]
 _MAX_MEM = 16 << 20
 _REST_OF_TOKEN = re.compile(rb"[0-9A-Za-z]*")
 _SHARD = 6
+_ANYWHERE = re2._Anchor.UNANCHORED
+_WHOLE = re2._Anchor.ANCHOR_BOTH
+_NOWHERE = (-1, -1)
 
 
 def _options(max_mem: int = _MAX_MEM) -> re2.Options:
@@ -37,23 +40,30 @@ class Pattern:
     compiled pattern may take; one that takes more is refused with re2's own error.
     """
 
-    __slots__ = ("_compiled", "_group", "source")
+    __slots__ = ("_compiled", "_group", "_match", "source")
 
     def __init__(self, source: str, max_mem: int = _MAX_MEM) -> None:
         self.source = source
         self._compiled = re2.compile(source, _options(max_mem))
         self._group = min(1, self._compiled.groups)
+        # The search itself, without the generator and the match object that the module wraps around each hit:
+        # a request makes hundreds of searches, and those cost more than the automaton.
+        self._match = self._compiled._regexp.Match
 
     def found(self, text: str | bytes) -> bool:
-        return self._compiled.search(text) is not None
+        data = text.encode() if isinstance(text, str) else text
+        found: bool = self._match(_ANYWHERE, data, 0, len(data))[0] != _NOWHERE
+        return found
 
     def covers(self, text: str) -> bool:
         """Whether the pattern matches the whole of `text`."""
-        return self._compiled.fullmatch(text) is not None
+        data = text.encode()
+        covers: bool = self._match(_WHOLE, data, 0, len(data))[0] != _NOWHERE
+        return covers
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Byte offsets of the matches: no text is decoded, which is what makes this cheap."""
-        return (match.span(self._group) for match in self._compiled.finditer(data))
+        return self._matches(data, 1)
 
     def overlapping(self, data: bytes, *, whole: bool) -> Iterator[tuple[int, int]]:
         """As `spans`, but each search goes on behind the first token of the match before it.
@@ -61,22 +71,45 @@ class Pattern:
         A stray number in front of a value can then not swallow it. `whole`: a value never begins in the
         middle of a token, so the search goes on where the token ends, not where the match does.
         """
-        search, token, group, start = self._compiled.search, _REST_OF_TOKEN.match, self._group, 0
-        while (match := search(data, start)) is not None:
-            first, last = span = match.span(group)
+        token, group, size, start = _REST_OF_TOKEN.match, self._group, len(data), 0
+        while start <= size and (match := self._match(_ANYWHERE, data, start, size))[0] != _NOWHERE:
+            first, last = span = match[group]
             yield span
             behind = token(data, first + 1) if whole else token(data, first + 1, last)
             start = behind.end() if behind else first + 1
 
     def hits(self, text: str) -> Iterator[Hit]:
-        for match in self._compiled.finditer(text):
-            start, end = match.span(self._group)
-            yield Hit(match.group(self._group), start, end)
+        data = text.encode()
+        if len(data) == len(text):
+            for start, end in self._matches(data, 1):
+                yield Hit(text[start:end], start, end)
+            return
+        at, characters = 0, 0
+        for start, end in self._matches(data, 4):
+            characters += len(data[at:start].decode())
+            value = data[start:end].decode()
+            yield Hit(value, characters, characters + len(value))
+            at = start
 
     def replace(self, text: str, change: Callable[[str], str]) -> str:
         """`text` with every match replaced by `change(match)`."""
+        if not self.found(text):
+            return text
         replaced: str = self._compiled.sub(lambda match: change(match.group(0)), text)
         return replaced
+
+    def _matches(self, data: bytes, widest: int) -> Iterator[tuple[int, int]]:
+        """The spans one after another. Behind an empty one a character of up to `widest` bytes is passed over."""
+        match, group, size, at = self._match, self._group, len(data), 0
+        while (spans := match(_ANYWHERE, data, at, size))[0] != _NOWHERE:
+            yield spans[group]
+            if at == size:
+                return
+            if at != (at := spans[0][1]):
+                continue
+            at += 1
+            while widest > 1 and at < size and data[at] & 0xC0 == 0x80:
+                at += 1
 
 
 class Gate:
