@@ -8,19 +8,30 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import commit, machine
+from bench.machine import ROOT, commit, machine
 from bench.summary import POINTS
 
 
 def origin(command: list[str], started_at: str, duration_s: float) -> dict[str, Any]:
     """What a figure is worth nothing without: command, machine, commit, time."""
     return {
-        "command": command,
+        "command": [_without_place(argument) for argument in command],
         "started_at": started_at,
         "duration_s": round(duration_s, 3),
         "machine": machine(),
         "commit": commit(),
     }
+
+
+def _without_place(argument: str) -> str:
+    """A file of this tree by its path in it, another by its name: where a machine keeps things is nobody's business."""
+    option, joined, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    prefix, _, place = value.rpartition("sqlite:///")
+    if not place.startswith("/"):
+        return argument
+    path = Path(place)
+    short = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    return f"{option}{joined}{prefix}{'sqlite:///' if '://' in value else ''}{short}"
 
 
 def save(path: Path | None, result: Mapping[str, Any]) -> None:
@@ -34,6 +45,8 @@ def show_load(console: Console, result: Mapping[str, Any]) -> None:
     """The tables of one load run."""
     console.print(_counts(result))
     console.print(_times(result))
+    if result["spend"]["answers"]:
+        console.print(f"Spent: {result['spend']['usd']:.6f} USD on {result['spend']['answers']} answers")
     for name in ("errors", "lanes", "attempts", "reasons"):
         if result[name]:
             console.print(_split(name, result[name], result["requests"]))
@@ -64,6 +77,8 @@ def _times(result: Mapping[str, Any]) -> Table:
     table = times_table()
     times_row(table, "latency", result["latency_s"], "s")
     times_row(table, "first token", result["first_token_s"], "s")
+    times_row(table, "between tokens", result["between_tokens_s"], "s")
+    times_row(table, "sent late", result["sent_late_s"], "s")
     times_row(table, "Pointsman's overhead", result["overhead_ms"], "ms")
     return table
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from bench.client import Sample
 
-POINTS = {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100}
+POINTS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+PASSED = ("full", "absent", "silent", "overloaded")
+"""What `x-pointsman-trail` says of a lane that a request went past because of its load."""
 
 
 def summary(samples: Sequence[Sample], duration_s: float) -> dict[str, Any]:
@@ -20,15 +22,32 @@ def summary(samples: Sequence[Sample], duration_s: float) -> dict[str, Any]:
         "errors": _counted(sample.error for sample in samples),
         "kinds": _counted(sample.kind for sample in samples),
         "requests_per_s": _rate(len(whole), duration_s),
-        "latency_s": percentiles([sample.seconds for sample in whole]),
-        "first_token_s": percentiles([s.first_token_s for s in whole if s.first_token_s is not None]),
+        "latency_s": percentiles([sample.latency_s for sample in whole]),
+        "first_token_s": percentiles([s.wait_s for s in whole if s.wait_s is not None]),
+        "between_tokens_s": percentiles([s.gap_s for s in whole if s.gap_s is not None]),
+        "sent_late_s": percentiles([sample.late_s for sample in samples]),
+        "input_tokens": sum(sample.input_tokens or 0 for sample in whole),
         "output_tokens": {"total": sum(tokens), "reported_by": len(tokens)},
         "tokens_per_s": _rate(sum(tokens), duration_s),
         "lanes": _split(whole, "lane"),
+        "spilled": sum(map(spilled, whole)),
+        "spend": _spend(whole),
         "attempts": _split(whole, "attempts"),
         "reasons": _split(samples, "reason"),
         "overhead_ms": percentiles(_overheads(whole)),
     }
+
+
+def spilled(sample: Sample) -> bool:
+    """Whether another lane answered because the first was full or not there; False where no Pointsman says so."""
+    trail = [step.partition("=")[2] for step in sample.headers.get("trail", "").split(", ")]
+    return sample.headers.get("reason") == "overflow" or any(end in PASSED for end in trail[:-1])
+
+
+def _spend(samples: Iterable[Sample]) -> dict[str, Any]:
+    """What the answers cost by the server's own word, and how many answers had that word."""
+    costs = [sample.cost_usd for sample in samples if sample.cost_usd is not None]
+    return {"usd": round(sum(costs), 6), "answers": len(costs)}
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:

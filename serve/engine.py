@@ -36,7 +36,7 @@ class Engine:
 
     # Serve awaits an async __init__; mypy knows only the usual kind.
     async def __init__(self, config: EngineConfig) -> None:  # type: ignore[misc]
-        os.environ.update(NO_NETWORK | _cpu_environment(config))
+        os.environ.update(NO_NETWORK | environment(config))
         from starlette.datastructures import State
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.entrypoints.launchers.api_server.app_state import init_app_state
@@ -45,15 +45,15 @@ class Engine:
 
         self._served = Path(config.model).name
         front_names = {field.name for field in dataclasses.fields(FrontendArgs)}
-        options = _options(config)
+        given = options(config)
         engine_args = AsyncEngineArgs(
-            model=_weights(config),
+            model=weights(config),
             revision=config.revision,
             served_model_name=[self._served],
             enable_log_requests=False,
-            **{key: value for key, value in options.items() if key not in front_names},
+            **{key: value for key, value in given.items() if key not in front_names},
         )
-        front = FrontendArgs(**{key: value for key, value in options.items() if key in front_names})
+        front = FrontendArgs(**{key: value for key, value in given.items() if key in front_names})
         self._engine = AsyncLLM.from_engine_args(engine_args)
         self._state = State()
         await init_app_state(
@@ -142,17 +142,19 @@ def _safe(message: str) -> str:
     )
 
 
-def _weights(config: EngineConfig) -> str:
+def weights(config: EngineConfig) -> str:
+    """The folder of the model, or the name by which vLLM finds it."""
     if Path(config.model).is_dir():
         return config.model
     return str(store.path(config.model)) if config.model in lock.shipped().names else config.model
 
 
-def _options(config: EngineConfig) -> dict[str, Any]:
-    options: dict[str, JsonValue] = {"max_num_queued_reqs": 4 * config.max_ongoing_requests} | config.vllm
-    if not config.num_gpus and options.get("dtype", "auto") == "auto":
-        options["dtype"] = _cpu_dtype()
-    return options
+def options(config: EngineConfig) -> dict[str, Any]:
+    """vLLM's arguments, by their names in Python."""
+    given: dict[str, JsonValue] = {"max_num_queued_reqs": 4 * config.max_ongoing_requests} | config.vllm
+    if not config.num_gpus and given.get("dtype", "auto") == "auto":
+        given["dtype"] = _cpu_dtype()
+    return given
 
 
 def _cpu_dtype() -> str:
@@ -162,15 +164,16 @@ def _cpu_dtype() -> str:
     return "bfloat16" if native else "float32"
 
 
-def _cpu_environment(config: EngineConfig) -> dict[str, str]:
+def environment(config: EngineConfig) -> dict[str, str]:
+    """What vLLM reads from the environment on a machine without a GPU; empty with one."""
     if config.num_gpus:
         return {}
     cores = sorted(os.sched_getaffinity(0))[: config.threads]
-    environment = {
+    found = {
         "OMP_NUM_THREADS": str(len(cores)),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
     }
-    return environment | ({"VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib)} if config.kv_cache_gib else {})
+    return found | ({"VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib)} if config.kv_cache_gib else {})
 
 
 # Serve learns from a health check that a replica is dead; until then the router waits for it in vain.
