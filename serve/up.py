@@ -126,12 +126,13 @@ def _has_terminal() -> bool:
 def apply(config: Config) -> None:
     """Hand the hot part of `config` to the replicas that run: none restarts. Raises RuntimeError."""
     try:
-        _run(config)
+        deploy(config)
     except Exception as error:  # whatever Serve has against it: what runs goes on
         raise RuntimeError(f"Serve did not take it: {type(error).__name__}: {error}") from error
 
 
-def _run(config: Config, engine: Engines | None = None) -> None:
+def deploy(config: Config, engine: Engines | None = None) -> None:
+    """Hand the whole graph to Serve, which replaces what differs and drains what goes. Does not wait for it."""
     from ray import serve
 
     from serve.app import graph
@@ -226,7 +227,7 @@ def _deploy(config: Config, console: Console, engine: Engines | None) -> None:
     from ray import serve
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    _run(config, engine)
+    deploy(config, engine)
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress:
         rows: dict[str, TaskID] = {}
         failing_since: float | None = None

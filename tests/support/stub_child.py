@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,28 @@ PATIENCE_S = 180.0
 
 @dataclass(slots=True)
 class StubGraph:
-    """`seen` holds what Serve said of every engine's replicas, once a second: (wall clock, engine -> state -> n)."""
+    """`seen` holds what Serve said of every engine's replicas, once a second: (wall clock, engine -> state -> n).
 
+    `app` is the application's state as of the last second.
+    """
+
+    path: Path
+    port: int
     url: str = ""
+    app: str = ""
     seen: list[tuple[float, dict[str, dict[str, int]]]] = field(default_factory=list)
+    process: "subprocess.Popen[str] | None" = None
+
+    def write(self, config: dict[str, Any]) -> None:
+        """The configuration that the process reads, with its own address."""
+        server = {"host": "127.0.0.1", "port": self.port} | config.get("server", {})
+        self.path.write_text(yaml.safe_dump(config | {"server": server}))
+
+    def deploy(self, config: dict[str, Any]) -> None:
+        """Have `config` deployed in place of what runs. Does not wait for it."""
+        assert self.process is not None
+        self.write(config)
+        self.process.send_signal(signal.SIGHUP)
 
     def replicas(self, engine: str, state: str = "RUNNING") -> int:
         """Replicas of one engine in `state`, as of the last second."""
@@ -48,6 +67,7 @@ class StubGraph:
                 self.url = line.strip()
             elif line.startswith('{"at"'):
                 told = json.loads(line)
+                self.app = told["app"]
                 self.seen.append((told["at"], told["engines"]))
 
 
@@ -56,10 +76,10 @@ def stub_graph(config: dict[str, Any]) -> Iterator[StubGraph]:
     """`config` on a free port, with every engine a stub, for as long as the block lasts."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        path = Path(folder) / "pointsman.yaml"
-        path.write_text(yaml.safe_dump(config | {"server": {"host": "127.0.0.1", "port": port}}))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.stub_graph", str(path)],
+        graph = StubGraph(Path(folder) / "pointsman.yaml", port)
+        graph.write(config)
+        graph.process = process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.stub_graph", str(graph.path)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -67,7 +87,6 @@ def stub_graph(config: dict[str, Any]) -> Iterator[StubGraph]:
             text=True,
         )
         assert process.stdout is not None
-        graph = StubGraph()
         reader = threading.Thread(target=graph.read, args=(process.stdout,), daemon=True)
         reader.start()
         try:

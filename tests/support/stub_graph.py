@@ -1,6 +1,7 @@
 """A whole Pointsman on stub engines: `python -m tests.support.stub_graph CONFIG`, until SIGTERM.
 
-Prints its URL, then once a second one JSON line: the state of every engine's replicas.
+Prints its URL, then once a second one JSON line: the state of the application and of every engine's replicas.
+On SIGHUP it deploys what CONFIG says then, as a new version beside the running one.
 A process of its own, because Ray reads its settings when it is imported.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from serve import config
-from serve.up import APP, running
+from serve.up import APP, deploy, running
 
 if TYPE_CHECKING:
     from ray.serve import Deployment
@@ -24,18 +25,28 @@ ENGINE = "Engine-"
 
 def main(path: str) -> None:
     """Run until SIGTERM."""
-    stop = threading.Event()
+    stop, again = threading.Event(), threading.Event()
     with running(config.load(path), Console(stderr=True), engine=_stub) as url:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: again.set())
         print(url, flush=True)
         while not stop.wait(1):
-            print(json.dumps({"at": time.time(), "engines": _replicas()}), flush=True)
+            if again.is_set():
+                again.clear()
+                deploy(config.load(path), _stub)
+            print(json.dumps({"at": time.time(), "app": _app(), "engines": _replicas()}), flush=True)
 
 
 def _stub() -> "Deployment":
     from tests.support.stub_engine import StubDeployment
 
     return StubDeployment
+
+
+def _app() -> str:
+    from ray import serve
+
+    return str(serve.status().applications[APP].status.value)
 
 
 def _replicas() -> dict[str, dict[str, int]]:
