@@ -99,8 +99,16 @@ def accept(values: Any, source: str) -> None:
         config = checked(base(), BASE)
         for deployment in values["deployments"]:
             hot.applied(config, deployment["user_config"])
+    elif _only_new_lanes(values):
+        checked(base() | {"lanes": base()["lanes"] + values["lanes"]}, source)
     else:
         checked(merged(base(), values), source)
+
+
+def _only_new_lanes(values: dict[str, Any]) -> bool:
+    """Lanes and nothing else, all of names that no rule knows: they stand beside those that there are."""
+    known = {lane["name"] for lane in base()["lanes"]}
+    return set(values) == {"lanes"} and not known & {lane["name"] for lane in values["lanes"]}
 
 
 @pytest.mark.parametrize("block", YAML)
