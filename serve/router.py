@@ -17,7 +17,7 @@ from serve import policy, schemas, wish
 from serve.audit.entry import Entry, refusal
 from serve.audit.port import Audit, NoAudit
 from serve.checks import Checks
-from serve.config import Config
+from serve.config import ConfidenceConfig, Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
 from serve.keys.limiter import Visit
@@ -171,6 +171,7 @@ class Router:
             trail,
             decided.bill,
             decided.checks,
+            confidence=_measured(decided),
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -186,6 +187,14 @@ class Router:
         self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
         return answer
+
+
+def _measured(decided: Decided) -> ConfidenceConfig | None:
+    """How sure an answer to this task must be, None where nobody asks."""
+    task = decided.signals.task.task
+    if task not in ("classification", "extraction"):
+        return None
+    return decided.edition.config.dispatch.confidence.get(task)
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:

@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, inspect
 
 from serve import state
 from serve.config import Config
-from serve.errors import AnswerInvalid
 from serve.outcomes import queries
 from serve.outcomes.queries import Group, Half
-from serve.outcomes.sheet import baseline_lane
+from serve.outcomes.sheet import POOR, baseline_lane
 from serve.outcomes.tables import DECISIONS, TABLES
 
 LOCAL_TARGET = (0.60, 0.70)
@@ -73,6 +72,15 @@ class Trend:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """Decisions passed on because of an answer; `share`: those whose first lane after that succeeded. Goal: 0.95."""
+
+    decisions: int = 0
+    first_call_successes: int = 0
+    share: float | None = None
+
+
 UNKNOWN = Trend(None, None, TOO_FEW)
 
 
@@ -99,6 +107,7 @@ class Report:
     by_session: list[Group] = field(default_factory=list)
     advice: list[TaskAdvice] = field(default_factory=list)
     validation: Trend = UNKNOWN
+    escalated: Escalated = Escalated()
     labels: dict[str, int] = field(default_factory=dict)
     rejected: list[Failed] = field(default_factory=list)
     fallbacks: list[Failed] = field(default_factory=list)
@@ -159,9 +168,10 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         by_session=[group for group in by["session"] if group.name != "none"],
         advice=[_advice(group) for group in by["task"]],
         validation=_trend(*halves),
+        escalated=_escalated(*queries.escalated(connection, since)),
         labels=dict(queries.labels(connection, since)),
-        rejected=[one for one in failed if one.outcome == AnswerInvalid.outcome],
-        fallbacks=[one for one in failed if one.outcome != AnswerInvalid.outcome],
+        rejected=[one for one in failed if one.outcome in POOR],
+        fallbacks=[one for one in failed if one.outcome not in POOR],
         alerts=list(_alerts(*halves)),
     )
 
@@ -191,6 +201,10 @@ def _advice(group: Group) -> TaskAdvice:
     elif rate < DEMOTE_UNDER and group.cloud > group.local:
         advice = "consider demoting"
     return TaskAdvice(group.name, group.decisions, rate, advice)
+
+
+def _escalated(decisions: int, successes: int) -> Escalated:
+    return Escalated(decisions, successes, successes / decisions if decisions else None)
 
 
 def _trend(before: Half, after: Half) -> Trend:
