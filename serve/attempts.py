@@ -8,15 +8,16 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from serve import holdback, verdict
+from serve import confidence, holdback, verdict
 from serve.checks import Checks
-from serve.config import Config
+from serve.config import ON_PREMISES, ConfidenceConfig, Config
 from serve.errors import (
     AnswerInvalid,
+    AnswerUnsure,
     LaneAbsent,
     LaneError,
     LaneFull,
@@ -117,6 +118,7 @@ class Job:
     meter: Meter = UNCOUNTED
     checks: Checks | None = None
     more_tokens: int = 0  # of input, beyond what the client sent
+    confidence: ConfidenceConfig | None = None  # how sure of the answer a lane must be that tells
 
     @property
     def streams(self) -> bool:
@@ -126,7 +128,12 @@ class Job:
         """
         request = self.request
         tools = bool(request.tools) and request.tool_choice != "none"
-        held_back = self.checks is not None or request.structured or (tools and not holdback.applies(request))
+        held_back = (
+            self.checks is not None
+            or self.confidence is not None
+            or request.structured
+            or (tools and not holdback.applies(request))
+        )
         return bool(request.stream) and not held_back
 
     def left(self, seconds: float) -> float:
@@ -207,14 +214,21 @@ class Asker:
         judged = verdict.judge(job.request, whole, job.checks)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault).of(judged.answer)
+        measured = self._measured(job, name)
+        doubt = _doubt(measured, whole) if measured else ""
+        if measured and not job.request.logprobs:
+            judged = replace(judged, answer=confidence.without(judged.answer))
         usage = judged.answer.usage
         _tell(job, usage)
         work = _work(job.body, usage.completion_tokens if usage else 0)
         self._load.well(name, False, now() - started, work)
         attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
-        if not job.request.stream:
-            return Answer(name, (attempt,), whole=judged.answer)
-        return Answer(name, (attempt,), chunks=_replay(judged.answer, _wants_usage(job.request)))
+        answer = _answer(job, attempt, judged.answer)
+        if doubt:
+            unsure = AnswerUnsure(name, doubt).of(judged.answer)
+            unsure.kept = answer
+            raise unsure
+        return answer
 
     async def _read(self, job: Job, name: str, take_s: float, charge: Charge) -> tuple[str, float]:
         """The one document of an answer, and when the lane took the call."""
@@ -263,7 +277,7 @@ class Asker:
         self, job: Job, name: str, charge: Charge, *, stream: bool
     ) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
-        asked = LaneCall(name, job.body, stream, job.decision.permit, job.decision_id)
+        asked = LaneCall(name, self._body(job, name), stream, job.decision.permit, job.decision_id)
         with self._load.call(name) as call:
             job.trail.asked.append(name)
             async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]
@@ -274,6 +288,20 @@ class Asker:
                         yield []
                     if piece:
                         yield piece
+
+    def _body(self, job: Job, name: str) -> bytes:
+        """The bytes of the request, with a demand for probabilities where they are measured."""
+        if self._measured(job, name) is None or job.request.logprobs:
+            return job.body
+        return body_of(job.request.model_copy(update={"logprobs": True}))
+
+    def _measured(self, job: Job, name: str) -> ConfidenceConfig | None:
+        """How sure this lane must be: a threshold is measured on models of our own, and those have to tell."""
+        if job.confidence is None:
+            return None
+        lane = self._config.lane(name)
+        tells = lane.location in ON_PREMISES and "logprobs" in lane.capabilities
+        return job.confidence if tells else None
 
     async def _taken(self, name: str, pieces: AsyncGenerator[Piece, None], seconds: float) -> None:
         """Wait in the lane's queue. Raises LaneFull: no work was sent."""
@@ -322,6 +350,24 @@ class Asker:
     def _note(self, name: str, error: LaneError) -> None:
         log.info("lane %s: %s (%s)", name, error.outcome, error.message)
         self._load.failed(name, error)
+
+
+def _answer(job: Job, attempt: Attempt, whole: ChatCompletion) -> Answer:
+    """A whole answer as the client asked for it: in one piece, or as a stream."""
+    if not job.request.stream:
+        return Answer(attempt.lane, (attempt,), whole=whole)
+    return Answer(attempt.lane, (attempt,), chunks=_replay(whole, _wants_usage(job.request)))
+
+
+def _doubt(wanted: ConfidenceConfig, whole: ChatCompletion) -> str:
+    """Why the lane is not sure enough of its answer, in words; empty where it is, or does not tell."""
+    found = confidence.read(whole, wanted.measure)
+    if found is None:
+        return ""
+    level, tokens = found
+    if tokens < wanted.least_tokens:
+        return f"it is too short: {tokens} token(s)"
+    return f"its confidence is {level:.2f}, under {wanted.at_least:g}" if level < wanted.at_least else ""
 
 
 def _tell(job: Job, usage: Usage | None) -> None:

@@ -75,6 +75,8 @@ class Dispatcher:
                 return answer
             if not await self._goes_on(walk):
                 break
+        if (unsure := walk.kept()) is not None:
+            return unsure
         error = self._give_up(walk)
         error.tried = tuple((a.lane, a.outcome, a.seconds) for a in walk.attempts)
         raise error
@@ -103,7 +105,7 @@ class Dispatcher:
 
     async def _reask(self, walk: Walk) -> Answer | None:
         """Once per request: the same again, in a grammar that leaves no way to miss the shape."""
-        refused = next(((n, e) for n, e in walk.just_failed.items() if isinstance(e, AnswerInvalid)), None)
+        refused = next(((n, e) for n, e in walk.just_failed.items() if type(e) is AnswerInvalid), None)
         if refused is None or walk.reasked or now() >= walk.job.deadline:
             return None
         second = reask.second(walk.job, *refused, self._config, self._load)

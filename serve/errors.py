@@ -31,6 +31,7 @@ Messages hold no prompt text and no secret: they are sent to clients and written
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
+    from serve.attempts import Answer
     from serve.wire.openai_answer import ChatCompletion
 
 
@@ -565,3 +566,10 @@ class AnswerInvalid(LaneError):
         """The error with the answer that was refused."""
         self.answer = answer
         return self
+
+
+class AnswerUnsure(AnswerInvalid):
+    """The lane answered in the right form, but was not sure of it. `kept`: the answer, if nobody is surer."""
+
+    outcome = "unsure"
+    kept: "Answer | None" = None

@@ -21,7 +21,7 @@ from serve.cache import slot as cache_slot
 from serve.cache.desk import CacheDesk
 from serve.cache.slot import NOWHERE, Slot
 from serve.checks import Checks
-from serve.config import Config
+from serve.config import ConfidenceConfig, Config
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
 from serve.keys.limiter import Visit
@@ -224,6 +224,7 @@ class Router:
             trail,
             decided.bill,
             decided.checks,
+            confidence=_measured(decided),
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -242,6 +243,14 @@ class Router:
     def _answered(self, decided: Decided, answer: Answer, trail: Trail) -> None:
         self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
+
+
+def _measured(decided: Decided) -> ConfidenceConfig | None:
+    """How sure an answer to this task must be, None where nobody asks."""
+    task = decided.signals.task.task
+    if task not in ("classification", "extraction"):
+        return None
+    return decided.edition.config.dispatch.confidence.get(task)
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:

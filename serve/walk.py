@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from serve.attempts import Answer, Attempt, Job
-from serve.errors import AnswerInvalid, LaneError, LaneFull
+from serve.errors import AnswerInvalid, AnswerUnsure, LaneError, LaneFull
 from serve.retries import rule
 
 RECHECK_S = 0.1
@@ -79,6 +79,12 @@ class Walk:
             if isinstance(error, AnswerInvalid):
                 self.refused, self._passing_on = error, True
         return answer and replace(answer, attempts=tuple(self.attempts))
+
+    def kept(self) -> Answer | None:
+        """The answer that a lane was not sure of, where nobody gave a better one."""
+        answers = [error.kept for error in self.failures.values() if isinstance(error, AnswerUnsure)][::-1]
+        best = next((answer for answer in answers if answer is not None), None)
+        return best and replace(best, attempts=tuple(self.attempts))
 
     def escalate(self) -> None:
         """Another lane is about to be asked: write down why, if it is because of an answer."""

@@ -18,7 +18,7 @@ from pydantic import (
 from serve import routing_table, yaml_file
 from serve.audit.config import AuditConfig
 from serve.cache.config import CacheConfig
-from serve.config.dispatch import DispatchConfig, OverflowConfig, RetryConfig
+from serve.config.dispatch import ConfidenceConfig, DispatchConfig, OverflowConfig, RetryConfig
 from serve.config.engines import Autoscaling, EngineAutoscaling, EngineConfig, ScoutConfig
 from serve.config.lanes import (
     ON_PREMISES,
@@ -223,6 +223,7 @@ __all__ = [
     "ON_PREMISES",
     "SWITCHED_OFF",
     "Autoscaling",
+    "ConfidenceConfig",
     "Config",
     "DispatchConfig",
     "EngineAutoscaling",

@@ -48,6 +48,18 @@ class ReaskConfig(Strict):
     )
 
 
+class ConfidenceConfig(Strict):
+    """How sure of its answer a lane must be; below that another lane is asked. Measure before you set it."""
+
+    at_least: float = Field(gt=0, lt=1, description="probability under which an answer is unsure")
+    measure: Literal["min", "mean"] = Field(
+        "min", description="of the least likely token, or the geometric mean of all of them"
+    )
+    least_tokens: int = Field(
+        1, ge=1, description="an answer of fewer tokens with letters or digits is too short"
+    )
+
+
 class DispatchConfig(Strict):
     """How long to wait for whom. Seconds."""
 
@@ -73,6 +85,9 @@ class DispatchConfig(Strict):
     reask: ReaskConfig = ReaskConfig()
     tell_next: Literal["all", "on_premises", "none"] = Field(
         "all", description="who, asked after an answer was refused, is told of it and why"
+    )
+    confidence: dict[Literal["classification", "extraction"], ConfidenceConfig] = Field(
+        default_factory=dict, description="by task type; a type that is not named is not measured"
     )
     retries: RetryConfig = RetryConfig()
     ejection: EjectionConfig = EjectionConfig()

@@ -183,6 +183,14 @@ def attempts(connection: Connection, since: int) -> list[tuple[str, str, str, in
     return [(str(a), str(b), str(c), int(n)) for a, b, c, n in connection.execute(wanted)]
 
 
+def escalated(connection: Connection, since: int) -> tuple[int, int]:
+    """Decisions that went on because of an answer, and those of them whose first lane after that succeeded."""
+    first = and_(_d.escalations == 1, success() == 1)
+    wanted = select(func.count(), _count(first)).select_from(JOINED)
+    row = connection.execute(wanted.where(_d.at >= since, _d.escalations > 0)).one()
+    return int(row[0]), int(row[1])
+
+
 def labels(connection: Connection, since: int) -> list[tuple[str, int]]:
     """(label, how often) of feedback on these decisions."""
     wanted = (

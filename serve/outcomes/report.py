@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, inspect
 
 from serve import state
 from serve.config import Config
-from serve.errors import AnswerInvalid
 from serve.outcomes import queries
 from serve.outcomes.queries import Group, Half, ScoutTimes
-from serve.outcomes.sheet import baseline_lane
+from serve.outcomes.sheet import POOR, baseline_lane
 from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT
 from serve.sweeps import evidence
 from serve.sweeps import store as sweeps
@@ -98,6 +97,15 @@ class Trend:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """Decisions passed on because of an answer; `share`: those whose first lane after that succeeded. Goal: 0.95."""
+
+    decisions: int = 0
+    first_call_successes: int = 0
+    share: float | None = None
+
+
 UNKNOWN = Trend(None, None, TOO_FEW)
 NOT_ASKED = ScoutTimes()
 
@@ -131,6 +139,7 @@ class Report:
     validation: Trend = UNKNOWN
     sweeps: list[Swept] = field(default_factory=list)
     background_usd: float = 0.0
+    escalated: Escalated = Escalated()
     labels: dict[str, int] = field(default_factory=dict)
     rejected: list[Failed] = field(default_factory=list)
     fallbacks: list[Failed] = field(default_factory=list)
@@ -198,9 +207,10 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         validation=_trend(*halves),
         sweeps=[_swept(cell, config) for cell in sweeps.cells(connection, since)],
         background_usd=sweeps.spent_usd(connection, since),
+        escalated=_escalated(*queries.escalated(connection, since)),
         labels=dict(queries.labels(connection, since)),
-        rejected=[one for one in failed if one.outcome == AnswerInvalid.outcome],
-        fallbacks=[one for one in failed if one.outcome != AnswerInvalid.outcome],
+        rejected=[one for one in failed if one.outcome in POOR],
+        fallbacks=[one for one in failed if one.outcome not in POOR],
         alerts=[*_alerts(*halves), *_late(scout)],
     )
 
@@ -247,6 +257,10 @@ def _swept(cell: sweeps.Cell, config: Config) -> Swept:
         cost_usd=cell.cost_usd,
         advice=found.advice,
     )
+
+
+def _escalated(decisions: int, successes: int) -> Escalated:
+    return Escalated(decisions, successes, successes / decisions if decisions else None)
 
 
 def _trend(before: Half, after: Half) -> Trend:

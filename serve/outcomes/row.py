@@ -25,7 +25,7 @@ class Row:
     latency_ms      until the end of the answer, `first_ms` until its beginning, `overhead_ms` no lane's share of it
     attempts        lanes asked; `fallbacks` after one failed, `escalations` after one answered badly
     spilled         a lane was full or down, so that another came first
-    verdict         `valid`, `repaired`, `reasked` or `invalid`; None where nothing was judged
+    verdict         `valid`, `repaired`, `reasked`, `unsure` or `invalid`; None where nothing was judged
     error           the code the client got, `left` when it had gone; None: it was answered
     reviewed        the answer was held for a reviewer
     """

@@ -4,13 +4,14 @@ Knows decisions and money. Does not know databases.
 """
 
 from serve.config import ON_PREMISES, Config
-from serve.errors import AnswerInvalid, LaneAbsent, LaneFull, LaneSilent
+from serve.errors import AnswerInvalid, AnswerUnsure, LaneAbsent, LaneFull, LaneSilent
 from serve.ledger.terms import Terms
 from serve.outcomes.row import Row, Step, Tracked
 from serve.trail import Ended
 
 ANSWERED = frozenset({"ok", "repaired", "reasked"})
 NO_FAULT = ANSWERED | {"asked", "cancelled"}
+POOR = frozenset({AnswerInvalid.outcome, AnswerUnsure.outcome})
 PASSED = frozenset({kind.outcome for kind in (LaneFull, LaneAbsent, LaneSilent)})
 
 
@@ -48,7 +49,7 @@ def _row(ended: Ended, steps: tuple[Step, ...], at: int) -> Row:
     answered_at = ended.at if ended.answered_at is None else ended.answered_at
     asked_s = sum(seconds for _, _, seconds in ended.tried)
     failed = [step.outcome for step in steps if step.outcome not in NO_FAULT]
-    worse = sum(outcome == AnswerInvalid.outcome for outcome in failed)
+    worse = sum(outcome in POOR for outcome in failed)
     return Row(
         decision_id=decided.decision_id,
         at=at,
@@ -102,7 +103,9 @@ def _sane(count: int) -> int:
 def _verdict(ended: Ended, steps: tuple[Step, ...]) -> str | None:
     if ended.lane is not None:
         last = next((step.outcome for step in reversed(steps) if step.lane == ended.lane), None)
-        return {"ok": "valid", "repaired": "repaired", "reasked": "reasked"}.get(last or "")
+        return {"ok": "valid", "repaired": "repaired", "reasked": "reasked", "unsure": "unsure"}.get(
+            last or ""
+        )
     return "invalid" if any(step.outcome == AnswerInvalid.outcome for step in steps) else None
 
 

@@ -154,6 +154,8 @@ def _quality(report: Report) -> Section:
         ("validation failures", share(total.validation_failure_rate) if total else MISSING),
         ("in the first half of the time", share(trend.before)),
         ("in the second half", f"{share(trend.after)} ({trend.words})"),
+        ("escalated", str(report.escalated.decisions)),
+        ("of these, the next lane succeeded", share(report.escalated.share)),
         ("answers somebody judged", str(total.judged) if total else "0"),
         ("complaints", str(total.complaints) if total else "0"),
         *((f"label {label}", str(count)) for label, count in sorted(report.labels.items())),

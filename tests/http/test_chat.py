@@ -106,7 +106,7 @@ def test_a_botched_tool_call_is_repaired_in_place(scene: Callable[..., Scene], f
 
 
 @pytest.mark.parametrize("fault", ["tool_missing_required"])
-def test_a_hopeless_tool_call_goes_to_the_next_lane_with_the_same_messages(
+def test_a_hopeless_tool_call_goes_to_the_next_lane_with_the_same_messages_and_a_note(
     scene: Callable[..., Scene], fault: str
 ) -> None:
     s = scene(models={"local-tools": fault, "local-general": fault})
@@ -114,6 +114,8 @@ def test_a_hopeless_tool_call_goes_to_the_next_lane_with_the_same_messages(
     assert raw.headers["x-pointsman-lane"] == "cloud-openai"
     assert raw.headers["x-pointsman-trail"].startswith("local-tools=invalid")
     sent, again = s.local.requests[0].json, s.cloud.requests[0].json
+    note = again["messages"].pop()
+    assert "do not match its schema" in note["content"]
     assert {k: v for k, v in sent.items() if k != "model"} == {k: v for k, v in again.items() if k != "model"}
 
 

@@ -197,6 +197,7 @@ def test_what_goes_wrong_counts_without_a_word_from_anybody(start: Start, tmp_pa
     found = stats(s, since="1h")
     assert (found["total"]["successes"], found["total"]["failures"]) == (2, 1)
     assert found["total"]["validation_failure_rate"] == 1.0
+    assert found["escalated"] == {"decisions": 3, "first_call_successes": 2, "share": pytest.approx(2 / 3)}
     assert {one["lane"] for one in found["rejected"]} == {"local-general"}
     assert sum(one["count"] for one in found["rejected"]) == 3
 
