@@ -53,6 +53,7 @@ from serve.surfaces.completions import CompletionRequest, TextCompletion
 from serve.surfaces.messages_answer import MessageAnswer
 from serve.surfaces.messages_error import MessagesErrorBody
 from serve.surfaces.messages_request import CountRequest, MessagesRequest
+from serve.surfaces.responses import items
 from serve.surfaces.responses.routes import Deleted
 from serve.surfaces.responses.told import ResponseShown
 from serve.surfaces.responses.wire import ResponseRequest
@@ -216,6 +217,7 @@ MODELS = (
     ResponseRequest,
     ResponseShown,
     Deleted,
+    items.InputItems,
     CompletionRequest,
     TextCompletion,
     EmbeddingRequest,
@@ -317,6 +319,13 @@ def _others() -> Schema:
     }
     look = _get("response", "A kept response", _ok(ResponseShown, "The response"), KEPT)
     gone = _get("delete_response", "Delete a kept response", _ok(Deleted, "It is gone"), KEPT)
+    page = [
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": items.MOST, "default": items.USUAL}),
+        _query("order", _enum(*items.ORDERS)),
+        _query("after", {"type": "string"}),
+    ]
+    asked = _get("input_items", "What a kept response was asked with", _ok(items.InputItems, "A page"), KEPT)
+    cancel = _get("cancel_response", "Refused: no response runs in the background", {}, KEPT)
     ask = _post(
         "responses", "Answer a request for a response", answers(ResponseShown), RESPONDS, ResponseRequest
     )
@@ -330,6 +339,8 @@ def _others() -> Schema:
         "/v1/embeddings": {"post": embed},
         "/v1/responses": {"post": ask},
         "/v1/responses/{id}": {"get": look | {"parameters": [name]}, "delete": gone | {"parameters": [name]}},
+        "/v1/responses/{id}/input_items": {"get": asked | {"parameters": [name, *page]}},
+        "/v1/responses/{id}/cancel": {"post": cancel | {"parameters": [name]}},
         "/v1/completions": {"post": complete},
     }
 

@@ -392,7 +392,7 @@ DOORS = [
     "/init_weight_transfer_engine", "/scale_elastic_ep", "/is_scaling_elastic_ep", "/reset_prefix_cache", "/load",
     "/reset_mm_cache", "/collective_rpc", "/server_info", "/start_profile", "/stop_profile", "/tokenize", "/detokenize",
     "/tokenizer_info", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/completions/render",
-    "/v1/responses/x/cancel", "/v1/rerank", "/v1/score", "/pooling", "/classify", "/score", "/rerank",
+    "/v1/rerank", "/v1/score", "/pooling", "/classify", "/score", "/rerank",
     "/v1/audio/transcriptions",
     "/v1/audio/translations", "/inference/v1/generate", "/abort_requests", "/metrics/", "/version", "/ping", "/health",
     "/docs", "/redoc", "/api/jobs/", "/api/serve/applications/", "/api/version", "/debug", "/.env", "/admin",

@@ -246,6 +246,50 @@ def test_a_response_is_found_again_until_it_is_deleted(plain: Scene) -> None:
     )
 
 
+def test_the_items_of_a_kept_response_are_listed_page_by_page(plain: Scene) -> None:
+    s = plain
+    items: Any = [
+        {"role": "user", "content": "The weather?"},
+        {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "rain"},
+        {"role": "assistant", "content": "It rains."},
+    ]
+    asked: Any = {"model": "cloud-openai", "instructions": "Be brief.", "store": True}
+    first = s.ask.responses.create(input=[*items[:4], items[0]], **asked)
+    found = list(s.ask.responses.input_items.list(first.id, order="asc", limit=2))
+    assert [item.type for item in found] == [
+        "message",
+        "function_call",
+        "function_call_output",
+        *["message"] * 2,
+    ]
+    assert len({item.id for item in found}) == 5
+    told = [item.model_dump(exclude_none=True) for item in found]
+    assert told[0]["content"] == [{"type": "input_text", "text": "The weather?"}]
+    assert told[1].items() >= {"call_id": "c1", "name": "get_weather", "arguments": "{}"}.items()
+    assert told[2].items() >= {"call_id": "c1", "output": "rain"}.items()
+    backwards = s.ask.responses.input_items.list(first.id)
+    assert [item.id for item in backwards.data] == [item.id for item in found][::-1]
+    # What continues it was asked with everything before, that answer included.
+    second = s.ask.responses.create(model="auto", input="And?", previous_response_id=first.id, store=True)
+    assert len(list(s.ask.responses.input_items.list(second.id))) == 7
+
+
+def test_items_of_nothing_a_wrong_page_and_cancelling_are_4xx(plain: Scene) -> None:
+    s = plain
+    kept = s.ask.responses.create(model="auto", input="hello")
+    with pytest.raises(openai.NotFoundError):
+        s.ask.responses.input_items.list("resp_0")
+    for wrong in ({"limit": 0}, {"limit": 101}, {"order": "up"}, {"after": "msg_0"}):
+        with pytest.raises(openai.BadRequestError) as refused:
+            s.ask.responses.input_items.list(kept.id, extra_query=wrong)
+        assert refused.value.param == next(iter(wrong))
+    with pytest.raises(openai.BadRequestError, match="background"):
+        s.ask.responses.cancel(kept.id)
+    with pytest.raises(openai.NotFoundError):
+        s.ask.responses.cancel("resp_0")
+
+
 def test_a_stream_is_kept_before_it_ends(plain: Scene) -> None:
     s = plain
     events = list(s.ask.responses.create(model="auto", input="hello", stream=True))
