@@ -34,6 +34,7 @@ from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
+from serve.preambles import chosen as preambles
 from serve.reload import Reload
 from serve.request import RequestView, view_of
 from serve.sessions.desk import SessionDesk
@@ -184,6 +185,7 @@ class Router:
             visit.settle,
             trail,
             decided.bill,
+            _bodies(decided, request),
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -202,6 +204,13 @@ class Router:
     def _answered(self, decided: Decided, answer: Answer, trail: Trail) -> None:
         self.meters.request(decided, trail, answer, "ok")
         _record(decided, answer, None)
+
+
+def _bodies(decided: Decided, request: ChatRequest) -> Mapping[str, bytes]:
+    """What lanes get that have a preamble for this request."""
+    config, task = decided.edition.config, decided.signals.task
+    found = ((name, preambles.of(config, name, task)) for name in decided.decision.chain)
+    return {name: body_of(preambles.applied(one, request)) for name, one in found if one is not None}
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:

@@ -50,8 +50,10 @@ def test_a_key_is_shown_once_alone_on_standard_output(tmp_path: Path) -> None:
 
 
 def test_every_option_arrives_in_the_entry() -> None:
-    words = "--lane a --lane b --scope reviewer --class-floor internal --exempt email --override --cache --rpm 3 --tpm 4"
-    create("me", *words.split(), *["--max-parallel", "5", "--budget", "12.5", "--expires", "7"])
+    words = (
+        "--lane a --lane b --scope reviewer --class-floor internal --exempt email --override --rpm 3 --tpm 4"
+    )
+    create("me", *words.split(), *["--cache", "--max-parallel", "5", "--budget", "12.5", "--expires", "7"])
     (shown,) = json.loads(run("list", "--json").stdout)
     assert shown["grant"] | {"lanes": sorted(shown["grant"]["lanes"])} == {
         "lanes": ["a", "b"],
