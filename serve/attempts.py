@@ -111,6 +111,7 @@ class Job:
     trail: Trail = field(default_factory=Trail)
     meter: Meter = UNCOUNTED
     bodies: Mapping[str, bytes] = field(default_factory=dict)  # of lanes that get another one than `body`
+    home: str = ""
 
     @property
     def streams(self) -> bool:
@@ -241,7 +242,9 @@ class Asker:
         self, job: Job, name: str, charge: Charge, *, stream: bool
     ) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
-        asked = LaneCall(name, job.bodies.get(name, job.body), stream, job.decision.permit, job.decision_id)
+        asked = LaneCall(
+            name, job.bodies.get(name, job.body), stream, job.decision.permit, job.decision_id, job.home
+        )
         with self._load.call(name) as call:
             job.trail.asked.append(name)
             async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]

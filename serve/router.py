@@ -37,6 +37,7 @@ from serve.policy import Decision
 from serve.preambles import chosen as preambles
 from serve.reload import Reload
 from serve.request import RequestView, view_of
+from serve.sessions import name as names
 from serve.sessions.desk import SessionDesk
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
@@ -186,6 +187,7 @@ class Router:
             trail,
             decided.bill,
             _bodies(decided, request),
+            _home(decided),
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -211,6 +213,14 @@ def _bodies(decided: Decided, request: ChatRequest) -> Mapping[str, bytes]:
     config, task = decided.edition.config, decided.signals.task
     found = ((name, preambles.of(config, name, task)) for name in decided.decision.chain)
     return {name: body_of(preambles.applied(one, request)) for name, one in found if one is not None}
+
+
+def _home(decided: Decided) -> str:
+    """Empty where no engine asks for it."""
+    engines = decided.edition.config.engines.values()
+    if all(engine.replica_choice == "least_busy" for engine in engines):
+        return ""
+    return names.home(decided.bill.payer, decided.request)
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:
