@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, BackpressureConfig, RequestRouterConfig
 from ray.serve.schema import LoggingConfig
 
 from serve import hot
 from serve.cloud import CloudProxyDeployment
-from serve.config import Autoscaling, Config, EngineAutoscaling, HttpLane, ScoutConfig, load
+from serve.config import Autoscaling, Config, EngineAutoscaling, EngineConfig, HttpLane, ScoutConfig, load
 from serve.engine import EngineDeployment
 from serve.ingress import RouterDeployment, engine_deployment
 from serve.scout import ScoutDeployment
@@ -93,8 +93,17 @@ def _engine(config: Config, name: str, deployment: serve.Deployment, code: str) 
         graceful_shutdown_timeout_s=_last_answer_s(config),
         ray_actor_options={"num_cpus": engine.num_cpus, "num_gpus": engine.num_gpus},
         logging_config=_quiet(),
+        **_choice(engine),
         **_scaling(engine.autoscaling, 1),
     ).bind(engine)
+
+
+def _choice(engine: EngineConfig) -> dict[str, Any]:
+    """Serve's option for who picks a replica; none: the less busy of two."""
+    if engine.replica_choice == "least_busy":
+        return {}
+    options: dict[str, Any] = {"request_router_class": "serve.lanes.home:ByHome"}
+    return {"request_router_config": RequestRouterConfig(**options)}
 
 
 def _scaling(scaling: Autoscaling | None, replicas: int) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
+from serve.preambles.chosen import applied
+from serve.preambles.config import Preamble
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
@@ -119,6 +121,8 @@ class Job:
     checks: Checks | None = None
     more_tokens: int = 0  # of input, beyond what the client sent
     confidence: ConfidenceConfig | None = None  # how sure of the answer a lane must be that tells
+    preambles: Mapping[str, Preamble] = field(default_factory=dict)  # of lanes that get one
+    home: str = ""
 
     @property
     def streams(self) -> bool:
@@ -277,7 +281,7 @@ class Asker:
         self, job: Job, name: str, charge: Charge, *, stream: bool
     ) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
-        asked = LaneCall(name, self._body(job, name), stream, job.decision.permit, job.decision_id)
+        asked = LaneCall(name, self._body(job, name), stream, job.decision.permit, job.decision_id, job.home)
         with self._load.call(name) as call:
             job.trail.asked.append(name)
             async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]
@@ -290,10 +294,13 @@ class Asker:
                         yield piece
 
     def _body(self, job: Job, name: str) -> bytes:
-        """The bytes of the request, with a demand for probabilities where they are measured."""
-        if self._measured(job, name) is None or job.request.logprobs:
-            return job.body
-        return body_of(job.request.model_copy(update={"logprobs": True}))
+        """The request as this lane gets it: with its preamble, and asked for probabilities where they are measured."""
+        request, preamble = job.request, job.preambles.get(name)
+        if preamble is not None:
+            request = applied(preamble, request)
+        if self._measured(job, name) is not None and not request.logprobs:
+            request = request.model_copy(update={"logprobs": True})
+        return job.body if request is job.request else body_of(request)
 
     def _measured(self, job: Job, name: str) -> ConfidenceConfig | None:
         """How sure this lane must be: a threshold is measured on models of our own, and those have to tell."""

@@ -2,6 +2,7 @@
 
 from pydantic import JsonValue
 
+from serve.preambles import chosen as preambles
 from serve.router import Decided
 from serve.signals.readings import SessionReading
 
@@ -16,6 +17,7 @@ def as_json(decided: Decided) -> dict[str, JsonValue]:
         "reason": decision.reason,
         "reasons": [{"code": r.code, "text": r.text} for r in decision.reasons],
         "review": {"code": review.code, "text": review.text} if review else None,
+        "preambles": _preambles(decided),
         "excluded": [{"lane": e.lane, "code": e.code, "text": e.text} for e in decision.excluded],
         "permit": {"class": decision.permit.level.label, "locations": [*sorted(decision.permit.locations)]},
         "signals": {
@@ -68,6 +70,13 @@ def in_words(decided: Decided) -> str:
         )
     lines += [f"Not {item.lane}: {item.text}." for item in decision.excluded]
     return "\n".join(dict.fromkeys(lines))
+
+
+def _preambles(decided: Decided) -> dict[str, JsonValue]:
+    """By lane."""
+    config, task = decided.edition.config, decided.signals.task
+    found = {name: preambles.of(config, name, task) for name in decided.decision.chain}
+    return {name: {"name": one.name, "version": one.version} for name, one in found.items() if one}
 
 
 def _session(session: SessionReading | None) -> JsonValue:

@@ -1,7 +1,7 @@
 """The hot part of a configuration: what may change while Pointsman runs, and what needs a redeploy.
 
-Hot are policy, signals, dispatch, limits, prices, budgets, sessions, cache, and of each lane its switch and its
-price: they travel as `user_config`. Everything else is fixed. Knows how to take a configuration apart
+Hot are policy, signals, dispatch, limits, prices, budgets, sessions, cache, preambles, and of each lane its
+switch and its price: they travel as `user_config`. Everything else is fixed. Knows how to take a configuration apart
 and put it together. Starts nothing.
 """
 
@@ -27,9 +27,10 @@ from serve.config import (
 from serve.errors import ConfigError
 from serve.keys.config import LimitsConfig
 from serve.ledger.config import BudgetsConfig, Prices
+from serve.preambles.config import Preamble
 from serve.sessions.config import SessionsConfig
 
-SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets", "sessions", "cache")
+SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets", "sessions", "cache", "preambles")
 SWITCHES = tuple(LaneSwitch.model_fields)
 SOURCE = "user_config"
 
@@ -47,6 +48,7 @@ class Hot(Strict):
     limits: LimitsConfig | None = None
     sessions: SessionsConfig | None = None
     cache: CacheConfig | None = None
+    preambles: tuple[Preamble, ...] | None = None
     lanes: dict[Name, LaneSwitch] = Field(default_factory=dict)
     fixed: dict[str, str] | None = Field(
         None, description="fingerprints of the fixed parts it was written for; None: not compared"

@@ -38,6 +38,7 @@ from serve.metrics.routes import MetricsRoute
 from serve.outcomes.routes import OutcomeRoutes
 from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
+from serve.preambles import chosen as preambles
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
 from serve.reviews.routes import ReviewRoutes
@@ -324,7 +325,9 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
 
 
 def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
-    return {
+    preamble = preambles.of(decided.edition.config, answer.lane, decided.signals.task)
+    more = {} if preamble is None else {preambles.HEADER: preamble.label}
+    return more | {
         "x-pointsman-reason": answer.reason or decided.decision.reason,
         "x-pointsman-decision-id": decided.decision_id,
         "x-pointsman-lane": answer.lane,

@@ -193,6 +193,13 @@ class RouteExclusion(RouteReason):
     lane: str
 
 
+class RoutePreamble(BaseModel):
+    """A preamble as it is configured."""
+
+    name: str
+    version: str
+
+
 class RouteAnswer(BaseModel):
     """A decision that was not run."""
 
@@ -202,6 +209,7 @@ class RouteAnswer(BaseModel):
     reason: str
     reasons: list[RouteReason]
     review: RouteReason | None = Field(description="why the answer would wait for a reviewer")
+    preambles: dict[str, RoutePreamble] = Field(description="what lanes would be told first, by lane")
     excluded: list[RouteExclusion]
     permit: dict[str, JsonValue]
     signals: dict[str, JsonValue]

@@ -18,6 +18,7 @@ from serve.errors import (
     NoLaneAvailable,
 )
 from serve.ledger.money import micro
+from serve.preambles import chosen as preambles
 from serve.request import RequestView
 from serve.routing_table import Choice
 from serve.signals import task
@@ -298,6 +299,7 @@ def _exclusions(
     unpaid = dict(signals.budget.refused)
     for lane in config.lanes:
         missing = sorted(view.needs - lane.capabilities)
+        needed = tokens + preambles.tokens(config, lane.name, signals.task)
         if lane.embeddings is not view.embeds:
             what, text = (
                 ("embeddings", "makes no embeddings") if view.embeds else ("chat", "makes embeddings only")
@@ -308,8 +310,8 @@ def _exclusions(
             yield Exclusion(lane.name, "class", text)
         elif wish.lanes is not None and lane.name not in wish.lanes:
             yield Exclusion(lane.name, "key", "the key may not use it")
-        elif tokens > lane.context:
-            yield Exclusion(lane.name, "context", f"needs {tokens:,} tokens, holds {lane.context:,}")
+        elif needed > lane.context:
+            yield Exclusion(lane.name, "context", f"needs {needed:,} tokens, holds {lane.context:,}")
         elif missing:
             yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")
         elif view.remote_media and lane.location in ON_PREMISES:

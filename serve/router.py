@@ -35,8 +35,11 @@ from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
 from serve.policy import Decision
+from serve.preambles import chosen as preambles
+from serve.preambles.config import Preamble
 from serve.reload import Reload
 from serve.request import RequestView, view_of
+from serve.sessions import name as names
 from serve.sessions.desk import SessionDesk
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
@@ -225,6 +228,8 @@ class Router:
             decided.bill,
             decided.checks,
             confidence=_measured(decided),
+            preambles=_preambles(decided),
+            home=_home(decided),
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))
@@ -251,6 +256,21 @@ def _measured(decided: Decided) -> ConfidenceConfig | None:
     if task not in ("classification", "extraction"):
         return None
     return decided.edition.config.dispatch.confidence.get(task)
+
+
+def _preambles(decided: Decided) -> Mapping[str, Preamble]:
+    """Of the lanes that have one for this request."""
+    config, task = decided.edition.config, decided.signals.task
+    found = ((name, preambles.of(config, name, task)) for name in decided.decision.chain)
+    return {name: one for name, one in found if one is not None}
+
+
+def _home(decided: Decided) -> str:
+    """Empty where no engine asks for it."""
+    engines = decided.edition.config.engines.values()
+    if all(engine.replica_choice == "least_busy" for engine in engines):
+        return ""
+    return names.home(decided.bill.payer, decided.request)
 
 
 def _record(decided: Decided, answer: Answer | None, error: HttpError | None) -> None:

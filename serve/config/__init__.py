@@ -39,6 +39,7 @@ from serve.keys.config import KeysConfig, LimitsConfig
 from serve.ledger.config import BudgetsConfig, Prices, inlined
 from serve.metrics.config import MetricsConfig
 from serve.outcomes.config import OutcomesConfig
+from serve.preambles.config import Preamble
 from serve.reviews.config import ReviewsConfig
 from serve.sessions.config import SessionsConfig
 from serve.signals.readings import Sensitivity
@@ -69,6 +70,7 @@ class Config(Strict):
     lanes: tuple[Lane, ...] = Field(min_length=1)
     policy: PolicyConfig
     dispatch: DispatchConfig = DispatchConfig()
+    preambles: tuple[Preamble, ...] = ()
     prices: Prices = Field(Prices(), description="or the path of a file of them, relative to this one")
     budgets: BudgetsConfig = BudgetsConfig()
 
@@ -118,6 +120,20 @@ class Config(Strict):
                 raise ValueError(f"{section}: outcomes.enabled is false, so no result could be kept")
         if self.sweeps.enabled and len({lane.tier for lane in self.lanes}) < 2:
             raise ValueError("sweeps.enabled: all lanes have one tier, so there is no tier below")
+        return self
+
+    @model_validator(mode="after")
+    def _preambles_stay_here(self) -> "Config":
+        here = {lane.name for lane in self.lanes if lane.location in ON_PREMISES}
+        names = [preamble.name for preamble in self.preambles]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"preambles: {min(doubled)!r} is defined twice")
+        for preamble in self.preambles:
+            if wrong := sorted((preamble.lanes or frozenset()) - here):
+                raise ValueError(
+                    f"preambles.{preamble.name}.lanes: {wrong[0]!r} is no lane on device or private: what a client "
+                    f"writes is never changed for another one"
+                )
         return self
 
     @model_validator(mode="after")

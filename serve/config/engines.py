@@ -54,6 +54,10 @@ class EngineConfig(Strict):
     max_ongoing_requests: int = Field(8, ge=1)
     max_queued_requests: int = Field(4, ge=1)
     autoscaling: EngineAutoscaling | None = None
+    replica_choice: Literal["least_busy", "conversation"] = Field(
+        "least_busy",
+        description="conversation: the calls of one conversation go to one replica while it has room, for its cache",
+    )
     vllm: dict[str, JsonValue] = Field(default_factory=dict, description="vLLM engine and frontend arguments")
 
     @model_validator(mode="after")

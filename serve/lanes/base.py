@@ -16,6 +16,7 @@ class LaneCall:
 
     body    the chat request as JSON, known fields only, `model` and `stream` set by the lane
     stream  whether pieces hold chunks (`ChatChunk`) or the whole answer (`ChatCompletion`)
+    home    a hash that the calls of one conversation share; empty: it does not matter which replica answers
     """
 
     lane: str
@@ -23,6 +24,7 @@ class LaneCall:
     stream: bool
     permit: Permit
     decision_id: str
+    home: str = ""
 
 
 class LanePort(Protocol):

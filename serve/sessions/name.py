@@ -30,6 +30,15 @@ def of(payer: Payer, request: ChatRequest) -> Name | None:
     return loop(payer, request, (call.id for call in next(called, ())))
 
 
+def home(payer: Payer, request: ChatRequest) -> str:
+    """What the requests of one conversation share: its session, or everything up to its first user message."""
+    if payer.session_id is not None:
+        return payer.session_id
+    first = next((i for i, m in enumerate(request.messages) if isinstance(m, UserMessage)), 0)
+    opening = [message.model_dump_json(exclude_none=True) for message in request.messages[: first + 1]]
+    return hashlib.sha256(json.dumps([payer.key.name, *opening]).encode()).hexdigest()[:32]
+
+
 def loop(payer: Payer, request: ChatRequest, ids: Iterable[str]) -> Name | None:
     """The tool loop that `request` begins or goes on with, by the ids of its first tool calls."""
     known = sorted(filter(None, ids))

@@ -25,6 +25,7 @@ HOT: list[tuple[tuple[Any, ...], Any]] = [
     (("dispatch",), {"idle_s": 3}),
     (("sessions",), {"keep_s": 60}),
     (("cache",), {"enabled": False}),
+    (("preambles",), [{"name": "a", "version": "1", "tasks": ["tool_call"], "text": "Call a tool."}]),
     (("lanes", 2, "enabled"), False),
     (("lanes", 2, "price"), {"input": 0.25, "output": 2, "cached_input": 0.025}),
 ]

@@ -21,6 +21,7 @@ KNOWS_RAY = {
     "loopback",
     "redeploy",
     "lanes/handle",
+    "lanes/home",
     "scaling",
 }
 KNOWS_HTTP = {
