@@ -27,6 +27,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
+from serve.tracing import spans
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
@@ -199,7 +200,9 @@ class Asker:
                 )
             whole = completion(name, document)
             charge.hear(whole)
-        judged = verdict.judge(job.request, whole)
+        with spans.stage("verdict") as stage:
+            judged = verdict.judge(job.request, whole)
+            stage.note(outcome=judged.outcome)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault)
         usage = judged.answer.usage

@@ -34,6 +34,7 @@ from serve.hedge import Leg, race
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.retries import RetryBudget, Then, rule
+from serve.tracing import spans
 from serve.walk import RECHECK_S, Ended, Walk
 
 __all__ = ["Answer", "Attempt", "Dispatcher", "Job", "body_of"]
@@ -107,11 +108,13 @@ class Dispatcher:
 
     async def _leg(self, walk: Walk, name: str) -> Ended:
         started = now()
-        with self._load.trial(name) as on_trial:
+        with self._load.trial(name) as on_trial, spans.stage("attempt", lane=name) as stage:
             try:
                 answer = await self._asker.ask(walk.job, name, self._patience(walk, name, on_trial))
             except LaneError as error:
+                stage.note(outcome=error.outcome)
                 return Ended(name, now() - started, error=error)
+            stage.note(outcome=answer.attempts[0].outcome)
         return Ended(name, now() - started, answer=answer)
 
     def _patience(self, walk: Walk, name: str, on_trial: bool) -> float:

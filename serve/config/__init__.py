@@ -42,6 +42,7 @@ from serve.reviews.config import ReviewsConfig
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses.config import ResponsesConfig
 from serve.sweeps.config import JudgeConfig, SweepsConfig
+from serve.tracing.config import TracingConfig
 
 
 class Config(Strict):
@@ -56,6 +57,7 @@ class Config(Strict):
     reviews: ReviewsConfig = ReviewsConfig()
     responses: ResponsesConfig = ResponsesConfig()
     metrics: MetricsConfig = MetricsConfig()
+    tracing: TracingConfig = TracingConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
     sweeps: SweepsConfig = SweepsConfig()
     judge: JudgeConfig = JudgeConfig()

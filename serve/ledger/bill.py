@@ -16,6 +16,7 @@ from serve.ledger.estimate import Size, Tokens, cut, reported, worst
 from serve.ledger.prices import Tariff
 from serve.ledger.terms import Payer, Terms
 from serve.signals import context
+from serve.tracing import spans
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
 
 Watch = Callable[[str, str, Tokens, str, int], None]
@@ -42,7 +43,8 @@ class Bill:
         tariff = self.terms.tariffs[lane]
         charge = Charge(self, lane, tariff)
         if tariff.billed:
-            await self._reserve(charge)
+            with spans.stage("reserve", lane=lane):
+                await self._reserve(charge)
         return charge
 
     async def _reserve(self, charge: "Charge") -> None:
