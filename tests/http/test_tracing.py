@@ -1,5 +1,8 @@
 """Traces over real HTTP: one span for each request, its stages below it, no content, and nothing for the lanes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from tests.support.collector import Collector
 
 Start = Callable[..., Scene]
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+ROOT = Path(__file__).parents[2]
 CLOUD = {"x-pointsman-prefer": "cloud"}
 
 
@@ -212,3 +216,34 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_section_is_off_by_default() -> None:
     assert Config.model_fields["tracing"].default == TracingConfig(enabled=False)
+
+
+SERVES_OWN = """
+from ray.serve._private.common import ServeComponentType
+from ray.serve._private.tracing_utils import setup_tracing
+from ray.serve.schema import TracingConfig
+from opentelemetry import trace
+from serve.tracing import exporter, spans
+
+config = TracingConfig(enabled=True, exporter_import_path=exporter.PATH, sampling_ratio=1.0)
+assert setup_tracing("Router", "replica", ServeComponentType.REPLICA, config)
+with trace.get_tracer("serve").start_as_current_span("replica"):
+    span = spans.begin({"traceparent": "rubbish"})
+    span.end(status="ok")
+trace.get_tracer_provider().force_flush(30_000)
+"""
+
+
+def test_serves_own_set_up_takes_the_exporter_and_its_span_is_the_parent(collector: Collector) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporter is not installed")
+    more = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, "-W", "ignore", "-c", SERVES_OWN]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(collector.names()) == ["replica", "request"]
+    (resource,) = collector.got[0][1].resource_spans
+    assert "pointsman" in {one.value.string_value for one in resource.resource.attributes}
+    found = {span.name: span for scope in resource.scope_spans for span in scope.spans}
+    assert found["request"].parent_span_id == found["replica"].span_id
