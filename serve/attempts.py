@@ -31,6 +31,7 @@ from serve.lanes.load import LaneLoad
 from serve.policy import Decision
 from serve.preambles.chosen import applied
 from serve.preambles.config import Preamble
+from serve.tracing import spans
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
@@ -215,7 +216,9 @@ class Asker:
             document, started = await self._read(job, name, take_s, charge)
             whole = completion(name, document)
             charge.hear(whole)
-        judged = verdict.judge(job.request, whole, job.checks)
+        with spans.stage("verdict") as stage:
+            judged = verdict.judge(job.request, whole, job.checks)
+            stage.note(outcome=judged.outcome)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault).of(judged.answer)
         measured = self._measured(job, name)

@@ -36,6 +36,7 @@ from serve.hedge import Leg, race
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.retries import RetryBudget, Then, rule
+from serve.tracing import spans
 from serve.walk import RECHECK_S, Ended, Walk
 
 __all__ = ["Answer", "Attempt", "Dispatcher", "Job", "body_of"]
@@ -128,7 +129,7 @@ class Dispatcher:
     async def _leg(self, walk: Walk, name: str, job: Job | None = None) -> Ended:
         """One lane asked: `job`, or the request with what was tried before."""
         started = now()
-        with self._load.trial(name) as on_trial:
+        with self._load.trial(name) as on_trial, spans.stage("attempt", lane=name) as stage:
             patience_s = self._patience(walk, name, on_trial)
             try:
                 if job is not None:
@@ -136,7 +137,9 @@ class Dispatcher:
                 else:
                     answer = await self._ask_told(walk, name, patience_s)
             except LaneError as error:
+                stage.note(outcome=error.outcome)
                 return Ended(name, now() - started, error=error)
+            stage.note(outcome=answer.attempts[0].outcome)
         return Ended(name, now() - started, answer=answer)
 
     async def _ask_told(self, walk: Walk, name: str, patience_s: float) -> Answer:

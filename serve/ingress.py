@@ -53,6 +53,7 @@ from serve.surfaces.messages import Messages
 from serve.surfaces.responses.desk import ResponseDesk
 from serve.surfaces.responses.routes import ResponseRoutes
 from serve.surfaces.responses.surface import Responses, ResponsesExchange
+from serve.tracing import spans
 from serve.wire import openai_embeddings
 
 log = logging.getLogger("pointsman.ingress")
@@ -269,8 +270,8 @@ def _visit(request: Request) -> Visit:
 
 
 def _wishes(request: Request) -> Mapping[str, str]:
-    """The headers that steer; a header that is sent twice is one with both values."""
-    names = (*wish.HEADERS, *purse.HEADERS, cache_slot.CONTROL_HEADER)
+    """The headers that steer, and those of a trace; a header that is sent twice is one with both values."""
+    names = (*wish.HEADERS, *purse.HEADERS, *spans.HEADERS, cache_slot.CONTROL_HEADER)
     found = {name: request.headers.getlist(name) for name in names}
     return {name: ", ".join(values) for name, values in found.items() if values}
 

@@ -45,6 +45,7 @@ from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.sweeps.call import Caller
 from serve.sweeps.desk import Shadows
+from serve.tracing import spans
 from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
 
@@ -76,6 +77,7 @@ class Decided:
     checks: Checks | None = None
     scout_s: float | None = None  # how long the Scout was waited for, None where it was not asked
     slot: Slot = NOWHERE
+    span: spans.RequestSpan = spans.NOTHING
 
 
 class Router:
@@ -140,6 +142,18 @@ class Router:
 
         The audit log is told when the policy refuses it, but not of a `trial`, whose answer nobody waits for.
         """
+        span = spans.NOTHING if trial else spans.begin(headers)
+        with span.inside():
+            try:
+                decided = await self._decide(body, headers, visit, trial=trial)
+            except BaseException as error:
+                span.end(status=error.code if isinstance(error, HttpError) else "left")
+                raise
+        return replace(decided, span=span)
+
+    async def _decide(
+        self, body: bytes | ChatRequest, headers: Mapping[str, str], visit: Visit, *, trial: bool
+    ) -> Decided:
         started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
         edition = self._edition
         config = edition.config
@@ -165,9 +179,12 @@ class Router:
             took[name] = seconds
             self.meters.signal(name, seconds, failed)
 
-        signals = seen(await gather(view, self._judges, config.signals, matters, timed))
+        with spans.stage("gather") as stage:
+            signals = seen(await gather(view, self._judges, config.signals, matters, timed))
+            stage.note(**{f"{name}_ms": seconds * 1000 for name, seconds in took.items()})
         try:
-            decision = policy.decide(signals, view, wanted, states, config)
+            with spans.stage("policy"):
+                decision = policy.decide(signals, view, wanted, states, config)
         except HttpError as error:
             if not trial:
                 level = max(signals.sensitivity.level, wanted.at_least)
@@ -197,7 +214,7 @@ class Router:
         if (cached := self.cache.find(decided)) is not None:
             decided = cache_desk.asks_nobody(decided)
         entry = Entry(self.audit, decided, self._ended)
-        with entry.watched():
+        with decided.span.inside(), entry.watched():
             decided = replace(decided, decision=await entry.begin())
             if cached is not None:
                 self._answered(decided, cached, entry.trail)
@@ -209,6 +226,20 @@ class Router:
     def _ended(self, ended: Ended) -> None:
         self.tracking.ended(ended)
         self.meters.ended(ended)
+        decided, usage = ended.decided, ended.trail.usage
+        decided.span.end(
+            decision_id=decided.decision_id,
+            status=ended.status,
+            lane=ended.lane,
+            reason=ended.decision.reason,
+            data_class=ended.decision.permit.level.label,
+            task=decided.signals.task.task,
+            stream=bool(decided.request.stream),
+            attempts=len(ended.tried),
+            input_tokens=usage.prompt_tokens if usage else None,
+            output_tokens=usage.completion_tokens if usage else None,
+            cost_microusd=decided.bill.cost,
+        )
 
     async def _run(self, decided: Decided, trail: Trail) -> Answer:
         edition = decided.edition
@@ -308,7 +339,8 @@ def _record(decided: Decided, answer: Answer | None, error: HttpError | None) ->
         "cost_usd": money.usd(decided.bill.cost),
         "policy_version": decision.policy_version[:12],
     }
-    log.info("decision %s", json.dumps(line))
+    # Serve's JSON lines have the id as a field of its own, too.
+    log.info("decision %s", json.dumps(line), extra={"decision_id": decided.decision_id})
 
 
 def overhead_ms(decided: Decided, attempts: tuple[Attempt, ...]) -> float:

@@ -26,6 +26,7 @@ from serve import haproxy
 from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
+from serve.tracing import exporter
 from serve.watch import EVERY_S, Watch
 
 if TYPE_CHECKING:  # Serve reads the environment at import, and `running` sets it first
@@ -74,7 +75,8 @@ def running(
     _require_free(config)
     if engine is None:
         _require_engines(config)
-    for key, value in (environment(proxy=proxy) | _free_ports()).items():
+    traced = exporter.environment(config.tracing)
+    for key, value in (environment(proxy=proxy) | _free_ports() | traced).items():
         os.environ.setdefault(key, value)
     # Workers must find the very `serve` and `models` that run here, however this process found them.
     os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from serve.config import Config
 from serve.keys.rights import Key
 from serve.ledger import purse
+from serve.tracing import spans
 from serve.wire.openai_chat import ChatRequest
 
 CONTROL_HEADER = "cache-control"
-_CHANGES_NOTHING = frozenset({CONTROL_HEADER, purse.SESSION_HEADER, purse.MOST_HEADER})
+_CHANGES_NOTHING = frozenset({CONTROL_HEADER, purse.SESSION_HEADER, purse.MOST_HEADER, *spans.HEADERS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from serve.sessions.config import SessionsConfig
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses.config import ResponsesConfig
 from serve.sweeps.config import JudgeConfig, SweepsConfig
+from serve.tracing.config import TracingConfig
 
 
 class Config(Strict):
@@ -61,6 +62,7 @@ class Config(Strict):
     sessions: SessionsConfig = SessionsConfig()
     cache: CacheConfig = CacheConfig()
     metrics: MetricsConfig = MetricsConfig()
+    tracing: TracingConfig = TracingConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
     sweeps: SweepsConfig = SweepsConfig()
     judge: JudgeConfig = JudgeConfig()

@@ -16,6 +16,7 @@ from serve.ledger.estimate import Size, Tokens, cut, reported, worst
 from serve.ledger.prices import Tariff
 from serve.ledger.terms import Payer, Terms
 from serve.signals import context
+from serve.tracing import spans
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
 from serve.wire.openai_embeddings import Vectors
 
@@ -47,7 +48,8 @@ class Bill:
         size = replace(self.size, input_tokens=self.size.input_tokens + more)
         charge = Charge(self, lane, tariff, size)
         if tariff.billed:
-            await self._reserve(charge)
+            with spans.stage("reserve", lane=lane):
+                await self._reserve(charge)
         return charge
 
     async def _reserve(self, charge: "Charge") -> None:

@@ -26,6 +26,7 @@ from serve.ledger.estimate import Size, Tokens
 from serve.ledger.terms import Payer
 from serve.policy import LaneState, Reason
 from serve.sweeps import pick
+from serve.tracing import spans
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatCompletion, completion
 from serve.wire.openai_chat import ChatRequest
@@ -83,7 +84,8 @@ class Caller:
         shadow = self._shadow(decided, request, lane, purpose, size)
         entry = Entry(self._audit, shadow)
         try:
-            with entry.watched():
+            about = {"purpose": purpose.account, "decision_id": shadow.decision_id}
+            with spans.stage("shadow", lane=lane, **about), entry.watched():
                 await entry.begin()
                 answer = entry.follow(await self._answered(shadow, lane, entry.trail, within_s))
         except HttpError as error:
@@ -118,6 +120,7 @@ class Caller:
             started=time.monotonic(),
             bill=bill,
             scout_s=None,
+            span=spans.NOTHING,
         )
 
     async def _answered(self, shadow: "Decided", lane: str, trail: Trail, within_s: float) -> Answer:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from random import random
 from typing import TYPE_CHECKING, TypeVar
@@ -119,7 +120,8 @@ class Shadows:
             return self._drop(sample, "dropped")
         self._waiting.append(sample)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            # In a context of its own: what it does belongs to no request's trace.
+            self._task = asyncio.get_running_loop().create_task(self._work(), context=Context())
 
     def _drop(self, sample: Sample, why: str) -> None:
         for purpose, wanted in ((SWEEPS, sample.wanted.below), (JUDGE, sample.wanted.judged)):

@@ -279,3 +279,5 @@ def test_the_log_of_a_decision_names_it(scene: Start, caplog: pytest.LogCaptureF
     told = json.loads(line.partition(" ")[2])
     assert told["decision_id"] == answer.headers["x-pointsman-decision-id"]
     assert "quicksilver" not in line
+    (record,) = [r for r in caplog.records if r.name == "pointsman.decision"]
+    assert vars(record)["decision_id"] == told["decision_id"]  # a field of its own in Serve's JSON

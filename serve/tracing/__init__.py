@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of requests, through Serve's own exporter. Off unless it is configured."""
