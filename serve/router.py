@@ -115,7 +115,9 @@ class Router:
         parsed = parse(body, config.server.bounds)
         request, wanted = wish.read(parsed, headers, config, visit.rights)
         schemas.check(request)
+        lap = self.meters.stage("parse", started)
         view = view_of(request)
+        lap = self.meters.stage("view", lap)
         states = self.load.states(interactive=bool(request.stream))
         purse = Purse(self.ledger, edition.terms, visit.key, headers)
 
@@ -127,8 +129,10 @@ class Router:
             return policy.scout_matters(seen(signals), view, wanted, states, config)
 
         signals = seen(await gather(view, self._judges, config.signals, matters, self.meters.signal))
+        lap = self.meters.stage("signals", lap)
         try:
             decision = policy.decide(signals, view, wanted, states, config)
+            self.meters.stage("policy", lap)
         except HttpError as error:
             if not trial:
                 level = max(signals.sensitivity.level, wanted.at_least)
@@ -136,14 +140,16 @@ class Router:
                 self.audit.submit(told)
             raise
         bill = purse.bill(decision_id, signals, request, view)
-        bill.watch = self.meters.spent
+        bill.watch, bill.timed = self.meters.spent, self.meters.stage
         return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
         entry = Entry(self.audit, decided, self._ended)
         with entry.watched():
+            began = time.monotonic()
             decided = replace(decided, decision=await entry.begin())
+            self.meters.stage("audit", began)
             return entry.follow(await self._run(decided, entry.trail))
 
     def _ended(self, ended: Ended) -> None:
