@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (NotUp, StartFailed) as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        err.print("Interrupted before everything was measured; both servers are stopped.")
+        return 1
     result = report.origin(
         ["python", "-m", "bench.engine", *arguments], started_at, time.perf_counter() - began
     )

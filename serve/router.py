@@ -160,7 +160,9 @@ class Router:
         parsed = parse(body, config.server.bounds) if isinstance(body, bytes) else body
         request, wanted = wish.read(parsed, headers, config, visit.rights)
         schemas.check(request)
+        lap = self.meters.stage("parse", started)
         view = view_of(request)
+        lap = self.meters.stage("view", lap)
         states = self.load.states(interactive=bool(request.stream))
         purse = Purse(self.ledger, edition.terms, visit.key, headers)
         session = await self.sessions.find(config.sessions, purse.payer, request)
@@ -182,9 +184,11 @@ class Router:
         with spans.stage("gather") as stage:
             signals = seen(await gather(view, self._judges, config.signals, matters, timed))
             stage.note(**{f"{name}_ms": seconds * 1000 for name, seconds in took.items()})
+        lap = self.meters.stage("signals", lap)
         try:
             with spans.stage("policy"):
                 decision = policy.decide(signals, view, wanted, states, config)
+            self.meters.stage("policy", lap)
         except HttpError as error:
             if not trial:
                 level = max(signals.sensitivity.level, wanted.at_least)
@@ -192,7 +196,7 @@ class Router:
                 self.audit.submit(told)
             raise
         bill = purse.bill(decision_id, signals, request, view)
-        bill.watch = self.meters.spent
+        bill.watch, bill.timed = self.meters.spent, self.meters.stage
         slot = cache_slot.of(parsed, headers, visit.key, config)
         return Decided(
             decision_id,
@@ -215,7 +219,9 @@ class Router:
             decided = cache_desk.asks_nobody(decided)
         entry = Entry(self.audit, decided, self._ended)
         with decided.span.inside(), entry.watched():
+            began = time.monotonic()
             decided = replace(decided, decision=await entry.begin())
+            self.meters.stage("audit", began)
             if cached is not None:
                 self._answered(decided, cached, entry.trail)
                 return entry.follow(cached)

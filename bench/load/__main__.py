@@ -77,11 +77,11 @@ async def _measure(options: Namespace, plan: Plan, run: Run, err: Console) -> No
                 failed = sum(sample.error is not None for sample in run.samples[-100:])
                 progress.update(bar, advance=1, failed=f"{failed} of the last 100 failed" if failed else "")
 
-            driver = Driver(client, run, seen)
+            driver, planned = Driver(client, run, seen), iter(plan)  # before the clock starts
             if plan.timed:
-                await driver.open(plan, options.concurrency)
+                await driver.open(planned, options.concurrency)
             else:
-                await driver.closed(plan, options.concurrency)
+                await driver.closed(planned, options.concurrency)
 
 
 def _progress(err: Console) -> Progress:

@@ -32,8 +32,10 @@ class Plan:
     output_limit: int | None = None
 
     def __iter__(self) -> Iterator[Planned]:
-        """The same requests in the same order every time; each text is made when it is asked for."""
-        return self._replayed() if self.trace else self._mixed()
+        """The same requests in the same order every time; the pool of texts now, each text when it is asked for."""
+        if not self.trace:
+            return self._mixed()
+        return self._replayed(Texts([text for prompt in self.mix if (text := _text(prompt))], self.seed))
 
     @property
     def seconds(self) -> float | None:
@@ -49,8 +51,7 @@ class Plan:
             limit = {"max_tokens": self.output_limit or 32}
             yield Planned(Prompt(prompt.kind, prompt.body | self.fixed | limit), next(times, None))
 
-    def _replayed(self) -> Iterator[Planned]:
-        texts = Texts([text for prompt in self.mix if (text := _text(prompt))], self.seed)
+    def _replayed(self, texts: Texts) -> Iterator[Planned]:
         for arrival in self.trace[: self.total]:
             yield Planned(Prompt(*self._traced(texts, arrival)), arrival.at if self.timed else None)
 

@@ -22,6 +22,8 @@ from serve.wire.openai_embeddings import Vectors
 
 Watch = Callable[[str, str, Tokens, str, int], None]
 """Told of each attempt that is over: its lane, the payer's key, tokens, outcome and micro-dollars."""
+Timed = Callable[[str, float], float]
+"""Told of each stage that is over: its name and the time.monotonic() at which it began."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Bill:
     billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
     watch: Watch = lambda lane, key, tokens, outcome, cost: None
+    timed: Timed = lambda stage, began: began
 
     async def begin(self, lane: str, more: int = 0) -> "Charge":
         """Open an attempt, with `more` tokens of input than the request has.
@@ -62,8 +65,10 @@ class Bill:
             charge.id, accounts, amount, self.decision_id, lane, payer=self.payer.key.name, expires_at=ends
         )
         self._committed += amount
+        began = time.monotonic()
         try:
             refused = await self.desk.reserve(entry)
+            self.timed("ledger", began)
         except LedgerDown as error:
             self._committed -= amount
             raise LaneUnledgered(lane, f"the ledger is down: {error}") from None

@@ -84,6 +84,13 @@ AUDIT_LOST = _count("audit_lost", "Records of the audit log that were not writte
 SIGNAL_FAILURES = _count("signal_failures", "Signals that failed or were late", "signal")
 
 SIGNAL = _spread("signal", "Time of one signal", SHORT, "signal")
+STAGE = _spread(
+    "stage",
+    "Time of one stage before a lane is asked: `parse`, `view`, `signals`, `policy`, `audit` (waiting for the intent), "
+    "`ledger` (waiting for one reservation)",
+    SHORT,
+    "stage",
+)
 OVERHEAD = _spread("overhead", "Time of a request that no lane is responsible for", SHORT)
 FIRST_TOKEN = _spread("first_token", "Time until the first content of a stream", LONG, "place")
 ANSWER = _spread("answer", "Time until an answer in one piece", LONG, "place")
@@ -121,7 +128,7 @@ DECISIONS = _gauge("decisions", "All decisions of the same time", "by", "group",
 CATALOGUE = (
     REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, REASKS, INVALID, STREAMS, COST,
     ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, SHADOWS, AUDIT_FAILURES, AUDIT_LOST,
-    SIGNAL_FAILURES, SIGNAL, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
+    SIGNAL_FAILURES, SIGNAL, STAGE, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
     RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED, CPST, CPST_LOW, CPST_HIGH, SUCCESSES, DECISIONS,
 )  # fmt: skip
 BY_NAME = {metric.name: metric for metric in CATALOGUE}

@@ -83,6 +83,12 @@ class Meters:
         if failed:
             self.book.add(of.SIGNAL_FAILURES, name)
 
+    def stage(self, name: str, began: float) -> float:
+        """A stage that began at this time.monotonic() is over now, which is returned: the next one begins."""
+        now = time.monotonic()
+        self.book.observe(of.STAGE, now - began, name)
+        return now
+
     def spent(self, lane: str, key: str, tokens: Tokens, outcome: str, cost: int) -> None:
         """An attempt is settled, for `cost` micro-dollars."""
         book = self.book

@@ -72,6 +72,9 @@ def test_a_request_is_counted_by_lane_outcome_reason_and_class(scene: Start) -> 
     assert total(seen, "pointsman_answer_seconds_count", place="local") == 1
     for signal in ("context", "constraints", "sensitivity", "prescout"):
         assert total(seen, "pointsman_signal_seconds_count", signal=signal) == 2
+    for stage in ("parse", "view", "signals", "policy", "audit"):
+        assert total(seen, "pointsman_stage_seconds_count", stage=stage) == 2
+    assert total(seen, "pointsman_stage_seconds_count", stage="ledger") == 1
     assert total(seen, "pointsman_routers") == total(seen, "pointsman_metrics_merged") == 1
 
 
