@@ -31,6 +31,7 @@ from serve.keys.limiter import Visit
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
+from serve.learning.following import Following
 from serve.ledger import money, purse, told
 from serve.metrics.routes import MetricsRoute
 from serve.outcomes.routes import OutcomeRoutes
@@ -76,7 +77,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_living(reviews, responses, metrics, dashboard),
+        lifespan=_living(reviews, responses, metrics, dashboard, _following(router)),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews, responses)
@@ -113,17 +114,27 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
 
 
 def _living(
-    reviews: ReviewRoutes, responses: ResponseDesk, metrics: MetricsRoute, dashboard: DashboardRoutes
+    reviews: ReviewRoutes,
+    responses: ResponseDesk,
+    metrics: MetricsRoute,
+    dashboard: DashboardRoutes,
+    tables: Following,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the requests for as long as the application lives."""
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing():
+        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing(), tables.following():
             yield
         await dashboard.close()
 
     return living
+
+
+def _following(router: Router) -> Following:
+    config = router.config
+    tables = router.tables
+    return Following(config.state.resolve(), config.learning, lambda: tables.configured, tables.follow)
 
 
 class _Edge:
@@ -231,6 +242,7 @@ class _Edge:
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
             "outcomes": self._router.tracking.status(),
+            "tables": self._router.tables.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 

@@ -64,6 +64,7 @@ class Decision:
     excluded: tuple[Exclusion, ...]
     policy_version: str
     spilled_from: str | None = None  # the lane that would have been first, were it not full or down
+    choice: Choice | None = None  # of the routing table, where nothing else said which lanes come first
     review: Reason | None = None  # why a person must approve the answer before anybody gets it
 
     @property
@@ -104,7 +105,8 @@ def decide(
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, wish, config)
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review)
+    by_table = None if wish.pin or wish.prefer or scarce else choice
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, by_table, review)
 
 
 def fallbacks(rule: Rule, level: Sensitivity, config: Config) -> tuple[str, ...]:

@@ -22,10 +22,12 @@ from serve.errors import HttpError
 from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
+from serve.learning.force import TablesInForce
+from serve.learning.lots import Drawn
 from serve.ledger import money
 from serve.ledger.bill import Bill
 from serve.ledger.desk import Desk
-from serve.ledger.purse import Purse
+from serve.ledger.purse import SESSION_HEADER, Purse
 from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
@@ -47,6 +49,7 @@ class Edition:
     config: Config
     dispatcher: Dispatcher
     terms: Terms
+    drawn: Drawn | None = None  # the routing table that it decides by, where several may
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Router:
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
+        self._tables = TablesInForce(self._edition.config)
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
         self.meters = Meters(config)
 
@@ -100,7 +104,13 @@ class Router:
         config = self._reload.take(user_config)
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
+            self._tables.reconfigure(config)
             self.meters.follow(config)
+
+    @property
+    def tables(self) -> TablesInForce:
+        """The routing tables that decide."""
+        return self._tables
 
     async def decide(
         self, body: bytes, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
@@ -110,7 +120,7 @@ class Router:
         The audit log is told when the policy refuses it, but not of a `trial`, whose answer nobody waits for.
         """
         started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
-        edition = self._edition
+        edition = self._drawn(visit, headers, decision_id)
         config = edition.config
         parsed = parse(body, config.server.bounds)
         request, wanted = wish.read(parsed, headers, config, visit.rights)
@@ -138,6 +148,13 @@ class Router:
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch = self.meters.spent
         return Decided(decision_id, request, view, signals, decision, started, visit, edition, bill)
+
+    def _drawn(self, visit: Visit, headers: Mapping[str, str], decision_id: str) -> Edition:
+        """The edition in force with the routing table that was drawn for this session, or decision."""
+        session = headers.get(SESSION_HEADER)
+        unit = decision_id if session is None else f"{visit.key.name}\0{session}"
+        drawn = self._tables.draw(unit)
+        return self._edition if drawn is None else replace(self._edition, config=drawn[1], drawn=drawn[0])
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""
