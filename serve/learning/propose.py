@@ -27,7 +27,7 @@ class Goal:
     least   decisions without which nothing is said
     seen    decisions that must have tried a tier on a task before a row may choose it
     doubt   standard errors by which a row must look better before it changes
-    spare   standard errors by which a table must look as if it kept enough, so that the proof may succeed
+    spare   standard errors by which a table must look better than the proof asks for
     """
 
     kept: float = 0.98
@@ -35,7 +35,7 @@ class Goal:
     alpha: float = 0.05
     least: int = 200
     seen: int = 8
-    doubt: float = 0.5
+    doubt: float = 0.25
     spare: float = 0.5
 
 
@@ -119,8 +119,7 @@ def prove(log: Log, current: RoutingTable, candidate: RoutingTable, goal: Goal =
     s, x = ([values[rows, tier] for tier in chosen] for values in (scored.success, scored.cost))
     told = [Estimate(float(s[i].mean()), float(x[i].mean())) for i in range(len(known))]
     per_success = told[0].per_success or float(WORTHS[-1])
-    # Two bounds decide, so each takes half of what may go wrong.
-    z = NormalDist().inv_cdf(1 - goal.alpha / 2)
+    z = _z(goal)
     now, then, highest = told
     return Proof(
         now,
@@ -155,11 +154,19 @@ def _best(log: Log, current: RoutingTable, goal: Goal) -> tuple[Tables, float]:
 
 
 def _kept(scored: Scores, found: Tables, goal: Goal) -> bool:
-    """Whether the table keeps enough successes, even if it is `spare` standard errors worse than it looks."""
+    """Whether the table keeps enough successes so clearly that the proof on the other half will likely succeed."""
     rows = np.arange(len(scored))
-    chosen = found.chosen(0, scored.task, scored.gain)
-    more = scored.success[rows, chosen] - goal.kept * scored.success[:, -1]
-    return bool(more.mean() >= goal.spare * more.std() / np.sqrt(len(scored)))
+    mine, highest = scored.success[rows, found.chosen(0, scored.task, scored.gain)], scored.success[:, -1]
+    z = _z(goal)
+    return (
+        _bound(mine - goal.kept * highest, -goal.spare) >= 0
+        and _bound(mine - goal.surely * highest, -z - goal.spare) >= 0
+    )
+
+
+def _z(goal: Goal) -> float:
+    """Two bounds decide, so each takes half of what may go wrong."""
+    return NormalDist().inv_cdf(1 - goal.alpha / 2)
 
 
 def _rows_of(task: int, ladder: Ladder, log: Log, now: Tables, goal: Goal) -> tuple[np.ndarray, Floats]:
