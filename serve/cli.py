@@ -23,6 +23,7 @@ from serve.config.cli import app as config_app
 from serve.doctor.cli import doctor
 from serve.errors import ConfigError, HttpError
 from serve.keys.cli import app as keys_app
+from serve.learning.cli import app as tables_app
 from serve.plan_cli import plan
 from serve.policy_cli import app as policy_app
 from serve.render_cli import render
@@ -35,6 +36,7 @@ app.add_typer(audit_app, name="audit", help="What was decided: verify, prove, ex
 app.add_typer(
     policy_app, name="policy", help="What the configuration allows: check, explain, test, diff, matrix."
 )
+app.add_typer(tables_app, name="tables", help="The routing tables: list, show, promote, rollback, learn.")
 app.command()(render)
 app.command()(plan)
 app.command()(doctor)

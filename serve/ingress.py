@@ -33,6 +33,7 @@ from serve.keys.limiter import Visit
 from serve.lanes.handle import HandleLane
 from serve.lanes.load import LaneLoad
 from serve.lanes.spilled import SpilledDemand
+from serve.learning.following import Following
 from serve.ledger import money, purse, told
 from serve.metrics.routes import MetricsRoute
 from serve.outcomes.routes import OutcomeRoutes
@@ -81,7 +82,7 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=_living(router, reviews, responses, metrics, dashboard),
+        lifespan=_living(router, reviews, responses, metrics, dashboard, _following(router)),
     )
     app.router.redirect_slashes = False
     edge = _Edge(router, reviews, responses)
@@ -124,19 +125,32 @@ def _living(
     responses: ResponseDesk,
     metrics: MetricsRoute,
     dashboard: DashboardRoutes,
+    tables: Following,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the requests for as long as the application lives. Serve ends it when a replica has drained."""
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncGenerator[None, None]:
         await router.warm()
-        async with reviews.cleaning(app), responses.cleaning(), metrics.sharing(), router.sessions.open():
+        async with (
+            reviews.cleaning(app),
+            responses.cleaning(),
+            metrics.sharing(),
+            router.sessions.open(),
+            tables.following(),
+        ):
             yield
             await router.shadows.close()
         await dashboard.close()
         await router.close()
 
     return living
+
+
+def _following(router: Router) -> Following:
+    config = router.config
+    tables = router.tables
+    return Following(config.state.resolve(), config.learning, lambda: tables.configured, tables.follow)
 
 
 class _Edge:
@@ -260,6 +274,7 @@ class _Edge:
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
             "outcomes": self._router.tracking.status(),
+            "tables": self._router.tables.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 

@@ -65,6 +65,7 @@ class Decision:
     excluded: tuple[Exclusion, ...]
     policy_version: str
     spilled_from: str | None = None  # the lane that would have been first, were it not full or down
+    choice: Choice | None = None  # of the routing table, where nothing else said which lanes come first
     review: Reason | None = None  # why a person must approve the answer before anybody gets it
     rule: str | None = None  # the rule that ordered the lanes, None where the client's wish did
 
@@ -115,7 +116,8 @@ def decide(
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, wish, config)
     by_rule = None if wish.pin or wish.prefer else rule.name
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, review, by_rule)
+    by_table = None if wish.pin or wish.prefer or scarce or stays else choice
+    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, by_table, review, by_rule)
 
 
 _EMBEDDINGS = Reason(

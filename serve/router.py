@@ -27,10 +27,12 @@ from serve.errors import HttpError
 from serve.keys.limiter import Visit
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
+from serve.learning.force import TablesInForce
+from serve.learning.lots import Drawn
 from serve.ledger import money
 from serve.ledger.bill import Bill
 from serve.ledger.desk import Desk
-from serve.ledger.purse import Purse
+from serve.ledger.purse import SESSION_HEADER, Purse
 from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
@@ -59,6 +61,7 @@ class Edition:
     config: Config
     dispatcher: Dispatcher
     terms: Terms
+    drawn: Drawn | None = None  # the routing table that it decides by, where several may
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Router:
         self._judges, self._lanes = judges, lanes
         self._reload = Reload(config)
         self._edition = Edition(config, Dispatcher(lanes, load, config), Terms(config))
+        self._tables = TablesInForce(self._edition.config)
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
         self.cache = CacheDesk()
         self.sessions = SessionDesk(config.state.resolve())
@@ -120,6 +124,7 @@ class Router:
         config = self._reload.take(user_config)
         if config.version != self.config.version:
             self._edition = Edition(config, Dispatcher(self._lanes, self.load, config), Terms(config))
+            self._tables.reconfigure(config)
             self.meters.follow(config)
             self.cache.clear()
 
@@ -134,6 +139,11 @@ class Router:
         """Write down what is settled and told but not yet on the disk. For the end of the process."""
         parts = (self.ledger.close, self.audit.close, self.tracking.close)
         await asyncio.gather(*(asyncio.to_thread(part) for part in parts))
+
+    @property
+    def tables(self) -> TablesInForce:
+        """The routing tables that decide."""
+        return self._tables
 
     async def decide(
         self, body: bytes | ChatRequest, headers: Mapping[str, str], visit: Visit, *, trial: bool = False
@@ -155,7 +165,7 @@ class Router:
         self, body: bytes | ChatRequest, headers: Mapping[str, str], visit: Visit, *, trial: bool
     ) -> Decided:
         started, decision_id = time.monotonic(), f"dec_{uuid.uuid4().hex}"
-        edition = self._edition
+        edition = self._drawn(visit, headers, decision_id)
         config = edition.config
         parsed = parse(body, config.server.bounds) if isinstance(body, bytes) else body
         request, wanted = wish.read(parsed, headers, config, visit.rights)
@@ -212,6 +222,13 @@ class Router:
             took.get("scout"),
             slot,
         )
+
+    def _drawn(self, visit: Visit, headers: Mapping[str, str], decision_id: str) -> Edition:
+        """The edition in force with the routing table that was drawn for this session, or decision."""
+        session = headers.get(SESSION_HEADER)
+        unit = decision_id if session is None else f"{visit.key.name}\0{session}"
+        drawn = self._tables.draw(unit)
+        return self._edition if drawn is None else replace(self._edition, config=drawn[1], drawn=drawn[0])
 
     async def answer(self, decided: Decided) -> Answer:
         """Run the decision. Raises HttpError when no permitted lane gave a usable answer."""

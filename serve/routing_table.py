@@ -81,6 +81,12 @@ class Choice:
         return f"{words}."
 
 
+def flat(tier: Tier, like: RoutingTable) -> RoutingTable:
+    """The table that chooses this tier for everything."""
+    rows = dict.fromkeys(like.tasks, Row(tier=tier, threshold=None))
+    return RoutingTable(version=f"tier-{tier}", sure_at=like.sure_at, tasks=rows)
+
+
 def inlined(raw: object, source: Path | str) -> object:
     """`raw` with the file that `policy.table` names, relative to `source`, in its place. Raises ConfigError."""
     policy = raw.get("policy") if isinstance(raw, dict) else None

@@ -101,6 +101,13 @@ def duels(data: Path, pairs: Path | None) -> list[Duel]:
     return found
 
 
+def read_set(folder: Path) -> Iterator[tuple[str, OutcomeRow]]:
+    """Every row of a set, with the name of its file without endings. Raises DataUnreadable."""
+    for path in _files(folder):
+        for row in _rows(path):
+            yield _stem(path), row
+
+
 def read_pairs(path: Path) -> list[Pair]:
     """The pairs of a YAML file. Raises DataUnreadable with the place of the fault."""
     try:

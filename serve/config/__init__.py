@@ -36,11 +36,13 @@ from serve.config.signals import SensitivityConfig, SignalsConfig
 from serve.config.strict import EnvRef, FileRef, Name, Strict
 from serve.errors import ConfigError
 from serve.keys.config import KeysConfig, LimitsConfig
+from serve.learning.config import LearningConfig
 from serve.ledger.config import BudgetsConfig, Prices, inlined
 from serve.metrics.config import MetricsConfig
 from serve.outcomes.config import OutcomesConfig
 from serve.preambles.config import Preamble
 from serve.reviews.config import ReviewsConfig
+from serve.routing_table import RoutingTable
 from serve.sessions.config import SessionsConfig
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses.config import ResponsesConfig
@@ -64,6 +66,7 @@ class Config(Strict):
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
+    learning: LearningConfig = LearningConfig()
     sweeps: SweepsConfig = SweepsConfig()
     judge: JudgeConfig = JudgeConfig()
     engines: dict[Name, EngineConfig] = Field(default_factory=dict)
@@ -190,6 +193,13 @@ class Config(Strict):
         keys = KeysConfig.model_validate(self.keys.model_dump() | source | {"mode": "required"})
         return Config.model_validate(
             {name: getattr(self, name) for name in Config.model_fields} | {"keys": keys}
+        )
+
+    def with_table(self, table: RoutingTable) -> "Config":
+        """The same with another routing table."""
+        policy = self.policy.model_copy(update={"table": table})
+        return Config.model_validate(
+            {name: getattr(self, name) for name in Config.model_fields} | {"policy": policy}
         )
 
     def lane(self, name: str) -> EngineLane | HttpLane:

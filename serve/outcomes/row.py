@@ -79,4 +79,32 @@ class Repeated:
     decision_id: str
 
 
-Entry = Tracked | Repeated
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the routing table chose for one decision, and how likely it was to choose so.
+
+    at            Unix milliseconds of its end
+    table         version of the table that decided, drawn from the lot `current`, `canary` or `explore`
+    trial         number of the change that began the canary, None without one
+    apart         the canary and the current table choose different tiers
+    task          the row that decided
+    gain          likely gain, 0 to 1
+    tier          the tier that it chose
+    p1, p2, p3    probability of each tier
+    """
+
+    decision_id: str
+    at: int
+    table: str
+    lot: str
+    trial: int | None
+    apart: bool
+    task: str
+    gain: float
+    tier: int
+    p1: float
+    p2: float
+    p3: float
+
+
+Entry = Tracked | Repeated | Chosen

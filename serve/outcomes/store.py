@@ -7,9 +7,9 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve import state
-from serve.outcomes.row import Entry, Repeated, Tracked
+from serve.outcomes.row import Chosen, Entry, Repeated, Tracked
 from serve.outcomes.said import Said, Taken
-from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
+from serve.outcomes.tables import CHOICES, DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 
 DAY_MS = 86_400_000
 
@@ -51,6 +51,7 @@ class Store:
             if isinstance(entry, Tracked) and entry.scout_ms is not None
         ]
         repeated = [entry.decision_id for entry in entries if isinstance(entry, Repeated)]
+        choices = [asdict(entry) for entry in entries if isinstance(entry, Chosen)]
         with self._engine.begin() as connection:
             if rows:
                 connection.execute(self._insert(DECISIONS).on_conflict_do_nothing(), rows)
@@ -61,6 +62,8 @@ class Store:
             if repeated:
                 mine = DECISIONS.c.decision_id.in_(repeated)
                 connection.execute(update(DECISIONS).where(mine).values(retried=True))
+            if choices:
+                connection.execute(self._insert(CHOICES).on_conflict_do_nothing(), choices)
 
     def say(self, said: Said) -> Taken:
         """Keep what is said of one decision: the last word counts, but none replaces a reviewer's but a reviewer's."""
@@ -97,4 +100,5 @@ class Store:
             connection.execute(delete(FEEDBACK).where(FEEDBACK.c.decision_id.in_(old)))
             connection.execute(delete(STEPS).where(STEPS.c.at < limit))
             connection.execute(delete(SCOUT).where(SCOUT.c.at < limit))
+            connection.execute(delete(CHOICES).where(CHOICES.c.at < limit))
             connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))

@@ -79,3 +79,22 @@ FEEDBACK = Table(
     Column("key", String, nullable=False),  # the name of the key that said so
     Column("reviewer", Boolean, nullable=False),
 )
+
+CHOICES = Table(
+    "decision_choices",
+    TABLES,
+    Column("decision_id", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),  # of the decision
+    Column("table", String, nullable=False),
+    Column("lot", String, nullable=False),
+    Column("trial", Integer),
+    Column("apart", Boolean, nullable=False),
+    Column("task", String, nullable=False),
+    Column("gain", Float, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("p1", Float, nullable=False),
+    Column("p2", Float, nullable=False),
+    Column("p3", Float, nullable=False),
+    Index("decision_choices_by_time", "at"),
+    Index("decision_choices_by_trial", "trial", "at"),
+)

@@ -3,6 +3,7 @@
 import logging
 
 from serve.config import Config
+from serve.learning.chosen import chosen
 from serve.outcomes.port import NoTracking, Tracking
 from serve.outcomes.repeats import Repeats
 from serve.outcomes.row import Repeated
@@ -23,7 +24,10 @@ class Tracker:
     def ended(self, ended: Ended) -> None:
         """Write it down soon."""
         try:
-            self.writer.submit(tracked(ended, int(self.writer.clock() * 1000)))
+            at = int(self.writer.clock() * 1000)
+            self.writer.submit(tracked(ended, at))
+            if (choice := chosen(ended, at)) is not None:
+                self.writer.submit(choice)
             self._mark_repeated(ended)
         except Exception as error:  # a statistic must not stop an answer
             log.error("a decision could not be tracked: %s", type(error).__name__)

@@ -1,0 +1,1 @@
+"""Replay of known outcomes as a drifting stream: what learning the routing table is worth."""

@@ -1,0 +1,1 @@
+"""Learning the routing table from outcomes: estimate, test, try on a share, keep, roll back."""

@@ -1,0 +1,205 @@
+"""A better routing table, looked for on one half of the log and proven on the other.
+
+Among all tables whose rows have a tier and a threshold, the one with the most success - cost / worth is found row by
+row. `worth`, what one more success may cost, is the least at which the share of always-highest's successes is kept.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from serve.learning.estimate import NEVER, Ladder, Scores, Tables, advantage, columns, measures, scores
+from serve.learning.log import TASKS, Floats, Log
+from serve.routing_table import TIERS, RoutingTable, Row, flat
+
+THRESHOLDS = 24
+WORTHS = np.geomspace(10.0, 1e6, 61)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """When a table may be proposed.
+
+    kept    share of the successes of always-highest that must be kept by the estimate
+    surely  the same by the lower bound
+    alpha   how often, at most, a proposed table may be no better
+    least   decisions without which nothing is said
+    seen    decisions that must have tried a tier on a task before a row may choose it
+    doubt   standard errors by which a row must look better before it changes
+    spare   standard errors by which a table must look better than the proof asks for
+    """
+
+    kept: float = 0.98
+    surely: float = 0.96
+    alpha: float = 0.05
+    least: int = 200
+    seen: int = 8
+    doubt: float = 0.25
+    spare: float = 0.5
+
+
+USUAL = Goal()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of one table: mean success, 0 to 1, and mean cost in micro-dollars."""
+
+    success: float
+    cost: float
+
+    @property
+    def per_success(self) -> float | None:
+        """Micro-dollars."""
+        return self.cost / self.success if self.success > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the half of the log that did not choose says of a candidate. Bounds are one-sided and hold together.
+
+    kept      its success less the share of always-highest's that must be kept: by estimate or bound, what is less
+    gained    lower bound of its success less the current table's
+    saved     lower bound of what it saves: micro-dollars of a decision, at the current table's cost per success
+    held      upper bound of the same for the current table: below 0 it surely does not keep enough
+    """
+
+    current: Estimate
+    candidate: Estimate
+    highest: Estimate
+    kept: float
+    gained: float
+    saved: float
+    held: float
+
+    @property
+    def verdict(self) -> tuple[bool, str]:
+        """Whether the candidate may be tried, and why or why not."""
+        if self.held < 0 and self.gained > 0:
+            return True, "the current table loses too many successes, and it surely loses fewer"
+        if self.kept < 0:
+            return False, "that it keeps enough successes is not proven"
+        if self.saved <= 0:
+            return False, "that a success costs less with it is not proven"
+        return True, "it surely keeps enough successes, and one surely costs less"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What was found. `table` None: nothing that is proven better. `worth`: micro-dollars that a success may cost."""
+
+    table: RoutingTable | None
+    why: str
+    decisions: int
+    worth: float = 0.0
+    proof: Proof | None = None
+
+
+def propose(log: Log, current: RoutingTable, version: str, goal: Goal = USUAL) -> Proposal:
+    """The best table called `version`, if its bounds beat `current`."""
+    if len(log) < goal.least:
+        return Proposal(None, f"{len(log):,} outcomes are too few: {goal.least:,} are needed", len(log))
+    choosing = np.arange(len(log)) // 2 % 2 == 0
+    found, worth = _best(log.part(choosing), current, goal)
+    table = _named(found, current, version, log)
+    if table.tasks == current.tasks:
+        return Proposal(None, "no row has a better tier or threshold", len(log), worth)
+    proof = prove(log.part(~choosing), current, table, goal)
+    good, why = proof.verdict
+    return Proposal(table if good else None, why, len(log), worth, proof)
+
+
+def prove(log: Log, current: RoutingTable, candidate: RoutingTable, goal: Goal = USUAL) -> Proof:
+    """What `log`, which had no part in choosing `candidate`, says of it."""
+    scored = scores(log)
+    known = columns([current, candidate, flat(TIERS[-1], current)])
+    rows = np.arange(len(scored))
+    chosen = [known.chosen(line, scored.task, scored.gain) for line in range(len(known))]
+    s, x = ([values[rows, tier] for tier in chosen] for values in (scored.success, scored.cost))
+    told = [Estimate(float(s[i].mean()), float(x[i].mean())) for i in range(len(known))]
+    per_success = told[0].per_success or float(WORTHS[-1])
+    z = _z(goal)
+    now, then, highest = told
+    return Proof(
+        now,
+        then,
+        highest,
+        kept=min(_bound(s[1] - goal.surely * s[2], -z), _bound(s[1] - goal.kept * s[2], 0)),
+        gained=_bound(s[1] - s[0], -z),
+        saved=_bound(per_success * (s[1] - s[0]) - (x[1] - x[0]), -z),
+        held=_bound(s[0] - goal.kept * s[2], z),
+    )
+
+
+def _bound(values: Floats, z: float) -> float:
+    return float(values.mean() + z * values.std(ddof=1) / np.sqrt(values.size))
+
+
+def _best(log: Log, current: RoutingTable, goal: Goal) -> tuple[Tables, float]:
+    scored, now = scores(log), columns([current])
+    ladder = Ladder(scored.task, scored.gain, measures(scored, now))
+    choices = [_rows_of(task, ladder, log, now, goal) for task in range(len(TASKS))]
+    sums = [ladder.of_task(task, *choice) for task, choice in enumerate(choices)]
+    for worth in WORTHS.tolist():
+        picked = [_pick(one, len(log), worth, goal.doubt) for one in sums]
+        rows = list(zip(choices, picked, strict=True))
+        found = Tables(
+            np.array([[tiers[place] for (tiers, _), place in rows]]),
+            np.array([[levels[place] for (_, levels), place in rows]]),
+        )
+        if _kept(scored, found, goal):
+            break
+    return found, worth
+
+
+def _kept(scored: Scores, found: Tables, goal: Goal) -> bool:
+    """Whether the table keeps enough successes so clearly that the proof on the other half will likely succeed."""
+    rows = np.arange(len(scored))
+    mine, highest = scored.success[rows, found.chosen(0, scored.task, scored.gain)], scored.success[:, -1]
+    z = _z(goal)
+    return (
+        _bound(mine - goal.kept * highest, -goal.spare) >= 0
+        and _bound(mine - goal.surely * highest, -z - goal.spare) >= 0
+    )
+
+
+def _z(goal: Goal) -> float:
+    """Two bounds decide, so each takes half of what may go wrong."""
+    return NormalDist().inv_cdf(1 - goal.alpha / 2)
+
+
+def _rows_of(task: int, ladder: Ladder, log: Log, now: Tables, goal: Goal) -> tuple[np.ndarray, Floats]:
+    """Every row that the log says something of, as (tiers, thresholds); the current one first."""
+    mine = log.task == task
+    known = log.seen[mine].sum(axis=0) >= goal.seen
+    gains = ladder.gains[task]
+    cuts = np.unique(np.quantile(gains, np.linspace(0, 1, THRESHOLDS + 2)[1:-1])) if gains.size else gains
+    tiers, thresholds = [int(now.tier[0, task])], [float(now.threshold[0, task])]
+    for tier in np.flatnonzero(known):
+        raised = tier + 1 < len(TIERS) and known[tier + 1]
+        levels = [NEVER, *(cuts.tolist() if raised else ())]
+        tiers += [int(tier)] * len(levels)
+        thresholds += levels
+    return np.array(tiers), np.array(thresholds)
+
+
+def _pick(sums: Floats, count: int, worth: float, doubt: float) -> int:
+    """The row that looks best when it is `doubt` standard errors worse than it looks; the current one is certain."""
+    mean, error = advantage(sums, count, worth)
+    return int(np.argmax(mean - doubt * error))
+
+
+def _named(found: Tables, current: RoutingTable, version: str, log: Log) -> RoutingTable:
+    counts = np.bincount(log.task, minlength=len(TASKS))
+    rows = dict(current.tasks)
+    for place, name in enumerate(TASKS):
+        level = float(found.threshold[0, place])
+        row = Row(
+            tier=TIERS[int(found.tier[0, place])],
+            threshold=None if level == NEVER else min(1.0, max(0.0, round(level, 4))),
+            evidence=int(counts[place]),
+        )
+        if (row.tier, row.threshold) != (rows[name].tier, rows[name].threshold):
+            rows[name] = row
+    return RoutingTable(version=version, sure_at=current.sure_at, tasks=rows)
