@@ -4,11 +4,7 @@ Counts with OpenAI's o200k_base ranks. A lane's own tokenizer may differ by some
 itself refuses what does not fit, and dispatch goes on to the next.
 """
 
-import importlib.util
-from functools import cache
-from importlib.machinery import PathFinder
-from typing import Protocol
-
+from serve import ranks
 from serve.request import RequestView
 from serve.signals.readings import ContextReading
 
@@ -21,32 +17,10 @@ DEFAULT_OUTPUT_TOKENS = 512
 SLICE_CHARS = 50_000
 
 
-class _Tokenizer(Protocol):
-    def count(self, text: str) -> int: ...
-
-
-@cache
-def _o200k() -> _Tokenizer:
-    """The Rust tokenizer that bpe-openai ships, without the package around it.
-
-    bpe-openai carries its ranks; tiktoken downloads them at run time, which fails offline. What the package itself
-    adds at import are the same tables as Python objects, which nobody reads here: 84 MiB and 2 s of every process.
-    """
-    package = importlib.util.find_spec("bpe_openai")
-    assert package is not None
-    spec = PathFinder.find_spec("bpe_openai._bindings", package.submodule_search_locations)
-    assert spec is not None
-    assert spec.loader is not None
-    native = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(native)
-    tokenizer: _Tokenizer = native.tokenizer_for_encoding("o200k_base")
-    return tokenizer
-
-
 def count(text: str) -> int:
     """Tokens of `text` in o200k_base. Linear in the length of the text."""
     slices = (text[start : start + SLICE_CHARS] for start in range(0, len(text), SLICE_CHARS))
-    return sum(_o200k().count(_without_surrogates(part)) for part in slices)
+    return sum(ranks.o200k().count(_without_surrogates(part)) for part in slices)
 
 
 def _without_surrogates(text: str) -> str:

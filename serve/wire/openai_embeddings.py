@@ -9,13 +9,12 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Literal
 
-import bpe_openai
 import numpy as np
 from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
+from serve import ranks
 from serve.bounds import Bounds, check_text
 from serve.errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
 from serve.wire.openai_answer import MOST_TOKENS, Usage
@@ -133,12 +132,8 @@ def _texts(given: str | list[str] | list[int] | list[list[int]]) -> tuple[str, .
 
 
 def _decoded(tokens: Sequence[int]) -> str:
-    return str(_cl100k().decode([*tokens]))
-
-
-@cache
-def _cl100k() -> bpe_openai.Encoding:
-    return bpe_openai.get_encoding("cl100k_base")
+    words = ranks.cl100k()
+    return b"".join(words[token] for token in tokens).decode("utf-8", "replace")
 
 
 def vectors(lane: str, document: str, request: Embed) -> Vectors:
