@@ -211,7 +211,6 @@ def test_json_may_be_declared_in_any_case_and_with_its_charset(quiet: Scene, kin
     [
         "/",
         "/v1/completions/x",
-        "/v1/embeddings",
         "/v1/chat/completions/x",
         "/invocations",
         "/pause",

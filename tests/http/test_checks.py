@@ -14,7 +14,7 @@ from tests.support.upstream import ThreadedUpstream
 
 HEADER = "x-pointsman-checks"
 HI: list[Any] = [{"role": "user", "content": "hi"}]
-SHORT = json.dumps({"max_words": 4})
+SHORT = json.dumps({"words": ["answers"]})
 NEVER = json.dumps({"enum": ["xyzzy-canary"]})
 APIS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": HI},

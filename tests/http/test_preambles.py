@@ -118,7 +118,9 @@ def test_a_cloud_lane_gets_what_the_client_wrote_also_after_a_local_one_failed(
     for sent in s.cloud.requests:
         assert b"Answer directly" not in sent.body
         assert b"top_p" not in sent.body
-    assert s.cloud.requests[-1].json["messages"] == body["messages"]
+    *words, note = s.cloud.requests[-1].json["messages"]
+    assert words == body["messages"]
+    assert "was tried and refused" in note["content"]
 
 
 def test_both_dialects_of_the_cloud_get_the_clients_words_alone(scene: Start) -> None:

@@ -242,15 +242,20 @@ def test_absurd_usage_never_costs_the_answer(told: Scene, dialect: str, streamed
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
 def test_every_lane_gets_the_same_messages_once(scene: Callable[..., Scene], streamed: bool) -> None:
-    """S10: after a verdict, the next lane gets the very same bytes but for the model; no lane is asked twice."""
+    """S10: after a verdict, the next lane gets the very same bytes but for the model; no lane is asked twice.
+
+    What was tried is told where `tell_next` says so: tests/http/test_reask.py.
+    """
     fault = "tool_missing_required"
-    s = scene(models=dict.fromkeys(("local-tools", "local-general", "cloud-openai"), fault))
+    lanes = dict.fromkeys(("local-tools", "local-general", "cloud-openai"), fault)
+    s = scene(models=lanes, dispatch={"tell_next": "none"})
+    call = f"c{streamed}"  # a tool loop of its own: the same one would go on where it was answered
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": "Be brief. Ünïcode \U0001f600"},
         {"role": "user", "content": "hello"},
         {"role": "assistant", "content": None, "tool_calls": [
-            {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Bern"}'}}]},
-        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+            {"id": call, "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Bern"}'}}]},
+        {"role": "tool", "tool_call_id": call, "content": "sunny"},
         {"role": "user", "content": "and tomorrow?"},
     ]  # fmt: skip
     body = {"model": "auto", "messages": messages, "tools": TOOLS, "stream": streamed, "temperature": 0.5}

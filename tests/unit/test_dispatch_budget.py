@@ -6,6 +6,7 @@ from serve import errors
 from serve.config import RetryConfig
 from serve.errors import (
     AnswerInvalid,
+    AnswerUnsure,
     HttpError,
     LaneAbsent,
     LaneError,
@@ -29,8 +30,8 @@ def test_every_failure_of_a_lane_has_a_row_of_its_own_before_those_it_is_a_kind_
     for i, kind in enumerate(kinds):
         assert not [later for later in kinds[i + 1 :] if issubclass(later, kind)], kind
     named = {x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, LaneError)}
-    # Treated as what they are a kind of: LaneFull, LaneUnavailable, LaneUnpaid.
-    assert named - set(kinds) == {LaneAbsent, LaneUnserving, LaneUnledgered}
+    # Treated as what they are a kind of: LaneFull, LaneUnavailable, LaneUnpaid, AnswerInvalid.
+    assert named - set(kinds) == {LaneAbsent, LaneUnserving, LaneUnledgered, AnswerUnsure}
 
 
 def test_what_was_never_sent_costs_nothing_and_blames_nobody() -> None:

@@ -203,7 +203,7 @@ def test_what_was_logged_is_read_as_columns(store: TableStore, server: str) -> N
 
 
 def test_a_better_table_is_found_in_the_database(store: TableStore, server: str) -> None:
-    log = logged(world(3_000, seed=21), flat(3, table()), explore=0.3, seed=22)
+    log = logged(world(10_000, seed=21), flat(3, table()), explore=0.3, seed=22)
     opened = Store(server)
     entries: list[Tracked | Chosen] = []
     for number in range(len(log)):

@@ -36,6 +36,7 @@ WHOLE: dict[str, Any] = {
         "name": "x", "description": "d", "schema": SCHEMA, "strict": True}},
     "max_tokens": 10, "max_completion_tokens": 11, "temperature": 0.5, "top_p": 0.9, "presence_penalty": -1.0,
     "frequency_penalty": 1.0, "n": 2, "stop": ["a", "b"], "seed": -5, "logprobs": True, "top_logprobs": 3, "user": "u1",
+    "top_k": 40, "thinking": {"type": "enabled", "budget_tokens": 1024, "display": "omitted"},
 }  # fmt: skip
 HERE_ONLY = {"model": "auto", "stream": True, "stream_options": {"include_usage": True}}
 STRANGERS = {
