@@ -15,8 +15,11 @@ HEADER = "x-pointsman-preamble"
 
 
 def of(config: Config, lane: str, task: TaskReading) -> Preamble | None:
-    """The preamble of a lane for this task; never one for a lane that is not on the premises."""
-    if not config.preambles or config.lane(lane).location not in ON_PREMISES:
+    """The preamble of a lane for this task; never one for a lane that is not on the premises, or makes embeddings."""
+    if not config.preambles:
+        return None
+    known = config.lane(lane)
+    if known.location not in ON_PREMISES or known.embeddings:
         return None
     return next((preamble for preamble in config.preambles if preamble.fits(lane, task)), None)
 

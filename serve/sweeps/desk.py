@@ -103,7 +103,9 @@ class Shadows:
             return None
         budget = decided.signals.budget
         scarce = budget.down or budget.share >= config.budgets.downgrade_at
-        if scarce or decision.review is not None or (decided.request.n or 1) > 1 or decided.view.opaque:
+        if scarce or decision.review is not None or (decided.request.n or 1) > 1:
+            return None
+        if decided.view.opaque or decided.view.embeds:
             return None
         may_judge = pick.judge(decision, answer.lane, config) is not None
         judged = may_judge and self._dice() < config.judge.share

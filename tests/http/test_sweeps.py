@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from serve.config import Config
+from tests.http import test_embeddings as embeddings
 from tests.http.conftest import Scene
 from tests.http.test_metrics import scrape, total
 from tests.http.test_reviews import until
@@ -272,3 +273,15 @@ def test_no_client_speaks_as_the_judge(start: Start) -> None:
     s = start()
     said = {"decision_id": f"dec_{0:032x}", "outcome": "success", "source": "judge"}
     assert httpx2.post(f"{s.url}/v1/feedback", json=said, timeout=60).status_code == 400
+
+
+def test_vectors_are_neither_swept_nor_judged() -> None:
+    with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
+        embedder = embeddings.lane("embed-local", local.url, "small-embedder")
+        settings = embeddings.with_lanes(local.url, cloud.url, embedder, sweeps=ALWAYS, judge=JUDGE)
+        with serving(settings) as url, client(url) as sdk:
+            found = sdk.embeddings.create(model="auto", input="a river in France")
+            assert found.data[0].embedding
+            text = scrape(url)
+    assert total(text, "pointsman_shadow_calls_total") == 0
+    assert not cloud.requests
