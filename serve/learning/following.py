@@ -11,9 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from serve.errors import ConfigError
 from serve.learning.config import LearningConfig
 from serve.learning.desk import Tables
 from serve.learning.placed import Placed
@@ -74,7 +71,7 @@ class Following:
             if verdict is not None and verdict.state != "going":
                 log.warning("the trial of a routing table has ended: %s, %s", verdict.state, verdict.why)
             self._last = tables.placed()
-        except (SQLAlchemyError, ConfigError, OSError) as error:
+        except Exception as error:  # a learned table must not stop what follows it
             self._went_down(type(error).__name__)
             return self._last
         self._fault = None
