@@ -3,8 +3,10 @@
 Knows how to open one. What is kept there is known by the tables' own modules (ledger, audit, reviews).
 """
 
+import errno
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ READ_ONLY = {
     "reading": True
 }  # execution options of a connection that only reads: it never waits for a writer
 _BUSY_S = 5
+_MAKING = threading.Lock()  # nobody opens a file with SQLite while it is being made here
 _CREATING = 0x706F696E  # PostgreSQL's lock for "tables are being made"; any number that nobody else uses
 
 
@@ -44,7 +47,7 @@ def open_database(url: str | None = None, *, durable: bool = True) -> Engine:
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise ConfigError("state.url: only files of SQLite and servers of PostgreSQL are known")
-    _make_private(Path(parsed.database))
+    make_private(Path(parsed.database))
     engine = create_engine(parsed, connect_args={"timeout": _BUSY_S, "isolation_level": None})
     event.listen(engine, "connect", _tuned(durable))
     event.listen(engine, "begin", _begin)
@@ -59,9 +62,23 @@ def create(engine: Engine, tables: MetaData) -> None:
         tables.create_all(connection)
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
+    """Make the file, for its owner alone, where it is missing. Raises OSError. One that is there is never opened.
+
+    Closing it would take away the locks that SQLite holds on it for this process: another one then takes itself for
+    the last, deletes the write-ahead log, and the file is corrupt (sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    path = path.resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with _MAKING:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            fault = (
+                errno.EISDIR if path.is_dir() else 0 if os.access(path, os.R_OK | os.W_OK) else errno.EACCES
+            )
+            if fault:
+                raise OSError(fault, os.strerror(fault), str(path)) from None
 
 
 def _tuned(durable: bool) -> Any:

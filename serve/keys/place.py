@@ -3,7 +3,6 @@
 Knows how to open it, to lock it for a change and to name it in an error. Knows nothing of keys.
 """
 
-import os
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, tex
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from serve import state
 from serve.errors import ConfigError
 from serve.keys.config import SQLITE
 
@@ -55,8 +55,7 @@ class File:
 
     def make(self) -> None:
         """Make the file and its folder."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        state.make_private(self.path)
 
     def lock(self, connection: Connection) -> None:
         """Take the file's one write lock now, not with the first change."""

@@ -1,5 +1,7 @@
 """One database for many processes: private, locked from the start of a transaction, made once."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,3 +89,29 @@ def test_the_file_is_its_owners_alone_and_durable(tmp_path: Path) -> None:
 def test_another_kind_of_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"state\.url"):
         state.open_database(url)
+
+
+SHORT_VISIT = (
+    "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM counter').fetchall()"
+)
+
+
+def test_opening_a_file_again_takes_no_lock_away(tmp_path: Path) -> None:
+    """A process that visits the file must not take itself for the last one: it would delete the log under the other."""
+    path = tmp_path / "state.db"
+    first = state.open_database(f"sqlite:///{path}")
+    state.create(first, TABLES)
+    with first.begin() as connection:
+        connection.execute(insert(COUNTER), {"id": 1, "value": 1})
+    log = path.with_name("state.db-wal")
+    there = log.stat().st_ino
+    second = state.open_database(f"sqlite:///{path}")
+    subprocess.run([sys.executable, "-c", SHORT_VISIT, str(path)], check=True, timeout=60)
+    assert log.stat().st_ino == there
+    for engine in (first, second):
+        engine.dispose()
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        state.open_database(f"sqlite:///{tmp_path}")
