@@ -202,8 +202,7 @@ class Router:
         except HttpError as error:
             if not trial:
                 level = max(signals.sensitivity.level, wanted.at_least)
-                told = refusal(decision_id, visit.key.id, level, signals, config.version, error)
-                self.audit.submit(told)
+                self.audit.submit(refusal(decision_id, visit.key.id, level, signals, config.version, error))
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch, bill.timed = self.meters.spent, self.meters.stage
