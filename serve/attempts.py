@@ -29,7 +29,7 @@ from serve.errors import (
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
 from serve.policy import Decision
-from serve.preambles.chosen import applied
+from serve.preambles.chosen import added, applied
 from serve.preambles.config import Preamble
 from serve.tracing import spans
 from serve.trail import Trail
@@ -198,7 +198,9 @@ class Asker:
 
     async def ask(self, job: Job, name: str, take_s: float) -> Answer:
         """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
-        charge = await job.meter.begin(name, job.more_tokens)
+        preamble = job.preambles.get(name)
+        more = job.more_tokens + (added(preamble) if preamble else 0)
+        charge = await job.meter.begin(name, more)
         try:
             if self._load.brimful(name):
                 raise LaneFull(name, "as many calls as it takes are in flight")

@@ -27,7 +27,12 @@ def of(config: Config, lane: str, task: TaskReading) -> Preamble | None:
 def tokens(config: Config, lane: str, task: TaskReading) -> int:
     """How much longer the preamble makes a request to this lane."""
     preamble = of(config, lane, task)
-    return 0 if preamble is None else _count(preamble.text) + context.TOKENS_PER_MESSAGE
+    return 0 if preamble is None else added(preamble)
+
+
+def added(preamble: Preamble) -> int:
+    """Tokens of input beyond what the client sent."""
+    return _count(preamble.text) + context.TOKENS_PER_MESSAGE
 
 
 def applied(preamble: Preamble, request: ChatRequest) -> ChatRequest:

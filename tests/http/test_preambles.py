@@ -9,10 +9,12 @@ import httpx2
 import pytest
 from pydantic import ValidationError
 
+from serve.config import Config
+from serve.ledger import purse
 from serve.signals.readings import TaskType
 from tests.http.conftest import Scene
 from tests.http.test_sessions import TOOL
-from tests.support.serving import config, reloadable
+from tests.support.serving import config, reloadable, serving
 from tests.support.upstream import ThreadedUpstream
 
 Start = Callable[..., Scene]
@@ -196,3 +198,22 @@ def test_one_that_can_never_be_right_is_refused_at_load(wrong: dict[str, Any], w
 def test_two_of_one_name_are_refused() -> None:
     with pytest.raises(ValidationError, match="defined twice"):
         config("http://127.0.0.1:9", "http://127.0.0.1:9", preambles=[DIRECT, DIRECT])
+
+
+@pytest.mark.parametrize(("text", "status"), [("Answer directly.", 200), ("Answer directly. " * 200, 429)])
+def test_what_a_preamble_costs_is_reserved_with_the_request(text: str, status: int) -> None:
+    """A thousandth of a dollar for each token, and a fifth of a dollar to spend."""
+    with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
+        raw = json.loads(config(local.url, cloud.url).canonical)
+        lane = raw["lanes"][0] | {"location": "private", "price": {"input": 1000, "output": 1000}}
+        rules = [{"name": "all", "prefer": [lane["name"]], "because": "there is one"}]
+        changes = {"lanes": [lane], "policy": {"rules": rules}, "preambles": [DIRECT | {"text": text}]}
+        with serving(Config.model_validate(raw | changes)) as url:
+            answer = httpx2.post(
+                f"{url}/v1/chat/completions",
+                json={"model": "auto", "messages": [USER], "max_tokens": 10},
+                headers={purse.MOST_HEADER: "0.2"},
+                timeout=60,
+            )
+    assert answer.status_code == status, answer.text
+    assert len(local.requests) == (status == 200)
