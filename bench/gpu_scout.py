@@ -1,11 +1,14 @@
 """What one judgement by a Scout-sized model costs by batch size and by bits: `python -m bench.gpu_scout`.
 
-Loads the weights as transformers and bitsandbytes do on a GPU and times whole forward passes. Judges nothing.
+`--backend causal_lm` times the very class of the Scout (`models.scout.causal`): an instruct model, its labels read in
+one pass. `encoder` times a sentence encoder alone. Judges nothing.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,26 +20,40 @@ from rich.table import Table
 from bench import report
 from bench.gpu_weights import DTYPES, Weights, sync, weights
 from models import store
+from serve.config.engines import OWN_MODELS
 
 WARM_UP = 3
 BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A model whose forward pass over rows of token ids can be timed."""
+
+    forward: Callable[[list[list[int]]], object]
+    device: str
+    bits: int
+    dtype: str
+    memory_mib: int
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Time every batch size at every number of bits. Exit status 2 for what cannot be loaded here."""
     given = _parser().parse_args(arguments)
     started, begin = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    folder = Path(given.model) if Path(given.model).is_dir() else store.path(given.model)
+    name = given.model or OWN_MODELS[given.backend]
+    folder = Path(name) if Path(name).is_dir() else store.path(name)
     rows: list[dict[str, Any]] = []
     for bits in given.bits:
         try:
-            loaded = weights(folder, bits, given.device, causal=False)
+            loaded = _LOADERS[given.backend](folder, bits, given.device)
         except (ValueError, ImportError, RuntimeError) as error:
             sys.exit(f"{bits} bits on {given.device}: {error}")
         rows += [measured(loaded, batch, given.tokens, given.runs) for batch in given.batch]
     result = {
         **report.origin(sys.argv, started, time.perf_counter() - begin),
-        "model": folder.name if given.model == str(folder) else given.model,
+        "backend": given.backend,
+        "model": folder.name if name == str(folder) else name,
         "device": given.device,
         "tokens": given.tokens,
         "runs": given.runs,
@@ -46,29 +63,48 @@ def main(arguments: list[str] | None = None) -> None:
     Console().print(_table(rows))
 
 
-def measured(loaded: Weights, batch: int, tokens: int, runs: int) -> dict[str, Any]:
+def measured(loaded: Timed, batch: int, tokens: int, runs: int) -> dict[str, Any]:
     """Percentiles of one forward pass of `batch` texts of `tokens` tokens, in milliseconds."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, 1000, (batch, tokens), generator=generator).to(loaded.device)
-    mask = torch.ones_like(ids)
+    rows: list[list[int]] = np.random.default_rng(0).integers(5, 1000, (batch, tokens)).tolist()
     spent: list[float] = []
-    with torch.inference_mode():
-        for _ in range(runs + WARM_UP):
-            sync(loaded.device)
-            start = time.perf_counter()
-            loaded.model(input_ids=ids, attention_mask=mask)
-            sync(loaded.device)
-            spent.append(1e3 * (time.perf_counter() - start))
+    for _ in range(runs + WARM_UP):
+        sync(loaded.device)
+        start = time.perf_counter()
+        loaded.forward(rows)
+        sync(loaded.device)
+        spent.append(1e3 * (time.perf_counter() - start))
     p50, p99 = np.percentile(spent[WARM_UP:], [50, 99]).tolist()
     row = {"bits": loaded.bits, "dtype": loaded.dtype, "batch": batch, "p50_ms": round(p50, 3)}
     return row | {"p99_ms": round(p99, 3), "memory_mib": loaded.memory_mib}
 
 
+def _encoder(folder: Path, bits: int, device: str) -> Timed:
+    found = weights(folder, bits, device, causal=False)
+    return Timed(lambda rows: _embedded(found, rows), device, bits, found.dtype, found.memory_mib)
+
+
+def _embedded(found: Weights, rows: list[list[int]]) -> object:
+    import torch
+
+    ids = torch.tensor(rows, device=found.device)
+    with torch.inference_mode():
+        return found.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+def _causal_lm(folder: Path, bits: Any, device: Any) -> Timed:
+    from models.scout.causal import LabelReader
+
+    reader = LabelReader(folder, device=device, bits=bits)
+    return Timed(reader.read, device, bits, DTYPES[bits], reader.memory_mib)
+
+
+_LOADERS = {"encoder": _encoder, "causal_lm": _causal_lm}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_scout", description=__doc__)
-    parser.add_argument("--model", default="all-minilm-l6-v2", help="a name in models/lock.toml, or a folder")
+    parser.add_argument("--backend", choices=sorted(_LOADERS), default="encoder", help="of the Scout")
+    parser.add_argument("--model", help="a name in models/lock.toml, or a folder; else that of the back end")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--bits", type=int, nargs="+", choices=sorted(DTYPES), default=[16, 4])
     parser.add_argument("--batch", type=_positive, nargs="+", default=list(BATCHES))

@@ -23,6 +23,8 @@ def weights(folder: Path, bits: int, device: str, *, causal: bool) -> Weights:
     import torch
     from transformers import AutoModel, AutoModelForCausalLM
 
+    from models.scout.causal import quantized
+
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("torch sees no NVIDIA GPU: try --device cpu")
     if bits in (4, 8) and device != "cuda":
@@ -32,7 +34,7 @@ def weights(folder: Path, bits: int, device: str, *, causal: bool) -> Weights:
     kind: Any = AutoModelForCausalLM if causal else AutoModel
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     if bits in (4, 8):
-        options |= {"quantization_config": _quantized(bits), "device_map": device}
+        options |= {"quantization_config": quantized(8 if bits == 8 else 4), "device_map": device}
     else:
         options |= {"dtype": getattr(torch, DTYPES[bits])}
     model = kind.from_pretrained(folder, **options).eval()
@@ -47,14 +49,3 @@ def sync(device: str) -> None:
 
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _quantized(bits: int) -> Any:
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    if bits == 8:
-        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )

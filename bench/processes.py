@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report import without_places
+
 PROC = Path("/proc")
 MARK = "POINTSMAN_BENCH"
 PARENT, SESSION = 1, 3  # places in the line of `stat`, counted from the state
@@ -83,7 +85,8 @@ def _process(pid: int) -> Process | None:
         command = _command(pid)
         sizes = _sizes(pid)
         if command and "Rss" in sizes:
-            return Process(pid, role(command), command[:80], sizes["Rss"], sizes.get("Pss"))
+            shown = without_places(command)[:80]
+            return Process(pid, role(command), shown, sizes["Rss"], sizes.get("Pss"))
     return None
 
 

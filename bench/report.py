@@ -1,6 +1,7 @@
 """Results as tables for people and as JSON for files. Does not measure."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from rich.table import Table
 from bench.machine import ROOT, commit, machine
 from bench.summary import POINTS
 
+# An absolute path of two parts or more, also after sqlite:///; but neither a URL's nor a route of ours.
+PLACE = re.compile(r"""(?:(?<=sqlite:///)|(?<![\w.~:/-]))/(?!v1/|-/)[^\s"'`,;:()<>/]+/[^\s"'`,;:()<>]+""")
+
 
 def origin(command: list[str], started_at: str, duration_s: float) -> dict[str, Any]:
     """What a figure is worth nothing without: command, machine, commit, time."""
     return {
-        "command": [_without_place(argument) for argument in command],
+        "command": [without_places(argument) for argument in command],
         "started_at": started_at,
         "duration_s": round(duration_s, 3),
         "machine": machine(),
@@ -23,22 +27,35 @@ def origin(command: list[str], started_at: str, duration_s: float) -> dict[str, 
     }
 
 
-def _without_place(argument: str) -> str:
-    """A file of this tree by its path in it, another by its name: where a machine keeps things is nobody's business."""
-    option, joined, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    prefix, _, place = value.rpartition("sqlite:///")
-    if not place.startswith("/"):
-        return argument
+def without_places(text: str) -> str:
+    """`text` with each path of this machine short: where a machine keeps things is nobody's business.
+
+    A file of this tree by its path in it, one of an installed package by its path in that, another by its name.
+    """
+    return PLACE.sub(_short, text)
+
+
+def _short(found: re.Match[str]) -> str:
+    place = found[0]
+    if (package := place.rpartition("/site-packages/")[2]) != place:
+        return package
     path = Path(place)
-    short = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
-    return f"{option}{joined}{prefix}{'sqlite:///' if '://' in value else ''}{short}"
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
 def save(path: Path | None, result: Mapping[str, Any]) -> None:
-    """Write `result`; nothing without a path."""
+    """Write `result`, without places; nothing without a path."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_public(result), indent=2) + "\n", encoding="utf-8")
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_places(value)
+    if isinstance(value, Mapping):
+        return {key: _public(item) for key, item in value.items()}
+    return [_public(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def show_load(console: Console, result: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """A load step on a real graph with stub engines: overflow at once, new replicas, back to local.
 
     python -m bench.scaling --out bench/results/scaling.json --plot docs/scaling.svg
+    python -m bench.scaling --engine vllm --before 40 --during 240 --after 90 --out FILE --plot FILE
 
 Starts its own Ray, Router, HAProxy and a loopback cloud on this machine. Arrivals are open-loop: a full server is
-still asked. Does not measure a model: an answer takes as long here as there.
+still asked. Stub engines only wait: an answer takes as long here as there. `vllm` is the default model on this
+machine's cores, which a second replica has to share.
 """
 
 import argparse
@@ -28,8 +30,21 @@ from tests.support.upstream import ThreadedUpstream
 
 ENGINE = "stub"
 WORDS, WORD_S = 10, 0.2
-ONGOING, QUEUED, TARGET, MOST = 4, 2, 2.5, 5
+ONGOING, QUEUED, TARGET = 4, 2, 2.5
+MOST = {"stub": 5, "vllm": 2}
 SERVICE_S = WORDS * WORD_S
+ENGINES: dict[str, dict[str, Any]] = {
+    "stub": {"model": "stub", "num_cpus": 0.1, "vllm": {"word_s": WORD_S}},
+    "vllm": {
+        "model": "qwen2.5-coder-0.5b-instruct",
+        "num_cpus": 1,
+        "kv_cache_gib": 1,
+        "vllm": {"max_model_len": 2048, "max_num_seqs": ONGOING, "enforce_eager": True},
+    },
+}
+PROMPTS = {"stub": "hello", "vllm": "Write a short story about a lighthouse."}
+LENGTHS = {"stub": WORDS, "vllm": 48}
+"""Tokens of an answer: about as many seconds for vLLM with a core to itself."""
 QUEUE_WAIT_S = 0.05
 """What an interactive caller waits for a local slot while the cloud may answer at once."""
 APART_S = 30
@@ -66,9 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     started_at, began = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with (
         ThreadedUpstream() as cloud,
-        stub_graph(_config(cloud.url, options.policy)) as graph,
+        stub_graph(_config(cloud.url, options.policy, options.engine), options.engine) as graph,
     ):
-        run = asyncio.run(_measure(graph, _rates(options), options.seed))
+        run = asyncio.run(_measure(graph, _rates(options), options))
     result = report.origin(
         ["python", "-m", "bench.scaling", *arguments], started_at, time.perf_counter() - began
     )
@@ -85,10 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if not result["summary"]["failed"] and result["summary"]["most_replicas"] > 1 else 1
 
 
-def _config(cloud: str, policy: str) -> dict[str, Any]:
+def _config(cloud: str, policy: str, engine: str) -> dict[str, Any]:
     bounds = {
         "min_replicas": 1,
-        "max_replicas": MOST,
+        "max_replicas": MOST[engine],
         "target_ongoing_requests": TARGET,
         "upscale_delay_s": 2,
         "downscale_delay_s": 10,
@@ -99,14 +114,8 @@ def _config(cloud: str, policy: str) -> dict[str, Any]:
     return {
         "keys": {"mode": "open"},
         "engines": {
-            ENGINE: {
-                "model": "stub",
-                "num_cpus": 0.1,
-                "max_ongoing_requests": ONGOING,
-                "max_queued_requests": QUEUED,
-                "autoscaling": bounds,
-                "vllm": {"word_s": WORD_S},
-            }
+            ENGINE: ENGINES[engine]
+            | {"max_ongoing_requests": ONGOING, "max_queued_requests": QUEUED, "autoscaling": bounds}
         },
         "lanes": [
             {"name": "local", "kind": "engine", "engine": ENGINE, "context": 8192},
@@ -130,16 +139,16 @@ def _rates(options: argparse.Namespace) -> list[float]:
     return [calm] * options.before + [busy] * options.during + [calm] * options.after
 
 
-async def _measure(graph: StubGraph, rates: Sequence[float], seed: int) -> Run:
-    run, tasks, random_ = Run(), [], random.Random(seed)
+async def _measure(graph: StubGraph, rates: Sequence[float], options: argparse.Namespace) -> Run:
+    run, tasks, random_ = Run(), [], random.Random(options.seed)
     async with connect(graph.url, 200, 60, None) as client:
         began, wall = time.perf_counter(), time.time()
 
         async def ask(at: float) -> None:
             body = {
                 "model": "auto",
-                "messages": [{"role": "user", "content": "hello"}],
-                "max_tokens": WORDS,
+                "messages": [{"role": "user", "content": PROMPTS[options.engine]}],
+                "max_tokens": LENGTHS[options.engine],
                 "stream": True,
             }
             sample = await send(client, "stub", body)
@@ -251,6 +260,7 @@ def _firsts(arrivals: Sequence[Arrival]) -> dict[str, float]:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
+        "engine": options.engine,
         "policy": options.policy,
         "seed": options.seed,
         "before_s": options.before,
@@ -264,7 +274,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "max_ongoing_requests": ONGOING,
         "max_queued_requests": QUEUED,
         "target_ongoing_requests": TARGET,
-        "max_replicas": MOST,
+        "max_replicas": MOST[options.engine],
     }
 
 
@@ -273,6 +283,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=about)
     parser.add_argument("--out", type=Path, help="write every second of the run to this JSON file")
     parser.add_argument("--plot", type=Path, help="draw the run: .svg or .png")
+    parser.add_argument("--engine", choices=("stub", "vllm"), default="stub", help="what answers locally")
     parser.add_argument("--policy", choices=("queue_and_spill", "queue"), default="queue_and_spill")
     parser.add_argument("--base", type=float, default=0.8, help="load in replicas' worth, before and after")
     parser.add_argument("--step", type=float, default=4.0, help="the same during the step")

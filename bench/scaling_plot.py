@@ -58,7 +58,7 @@ def _load(axes: Any, result: Mapping[str, Any]) -> None:
         axes.annotate(f"load {load:g}x", (at, 0.96), xycoords=("data", "axes fraction"), xytext=(4, 0),
                       textcoords="offset points", va="top", color=INK)  # fmt: skip
     axes.set_ylabel("requests a second\n(mean of 3 s)")
-    axes.legend(loc="upper right", frameon=False)
+    axes.legend(loc="center left", frameon=False)
 
 
 def _replicas(axes: Any, samples: list[Mapping[str, float]]) -> None:

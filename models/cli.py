@@ -26,14 +26,21 @@ class Named(BaseModel):
     model: str | None = None
 
 
+class LaneNamed(Named):
+    kind: str | None = None
+    path: str | None = None
+
+
 class Uses(BaseModel):
     """The part of a config file that names models; the rest is not judged here."""
 
     engines: dict[str, Named] | None = None
     scout: Named | None = None
+    lanes: list[LaneNamed] | None = None
 
     def names(self) -> list[str]:
-        users = [*(self.engines or {}).values(), self.scout or Named()]
+        encoders = [lane for lane in self.lanes or [] if lane.kind == "encoder" and not lane.path]
+        users = [*(self.engines or {}).values(), self.scout or Named(), *encoders]
         return list(dict.fromkeys(user.model for user in users if user.model))
 
 

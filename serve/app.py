@@ -5,6 +5,8 @@ Imports neither vLLM nor torch: the driver only describes the graph.
 
 import hashlib
 import os
+import shlex
+import sys
 import uuid
 import warnings
 from pathlib import Path
@@ -17,12 +19,24 @@ from ray.serve.schema import LoggingConfig
 
 from serve import hot
 from serve.cloud import CloudProxyDeployment
-from serve.config import Autoscaling, Config, EngineAutoscaling, EngineConfig, HttpLane, ScoutConfig, load
+from serve.config import (
+    Autoscaling,
+    Config,
+    EncoderLane,
+    EngineAutoscaling,
+    EngineConfig,
+    HttpLane,
+    ScoutConfig,
+    load,
+)
+from serve.encoder import EncoderDeployment
 from serve.engine import EngineDeployment
-from serve.ingress import RouterDeployment, engine_deployment
+from serve.router_deployment import RouterDeployment, encoder_deployment, engine_deployment
 from serve.scout import ScoutDeployment
 
 MEASURED_EVERY_S = 2.0
+ENGINE_NICENESS = 10
+"""Of an Engine's process from its first instruction: new replicas start just when the Router has most to do."""
 # Two graphs of one process run the same code; of another process's code nothing is known.
 _PROCESS = uuid.uuid4().hex
 
@@ -53,13 +67,14 @@ def __getattr__(name: str) -> serve.Application:
 
 
 def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> serve.Application:
-    """Router -> Scout, Engines, CloudProxy; a part that the configuration does not use is not deployed.
+    """Router -> Scout, Engines, Encoders, CloudProxy; a part that the configuration does not use is not deployed.
 
     `engine` is what answers for every engine of the configuration.
     """
     code = _code(config)
     engines = {name: _engine(config, name, engine, code) for name in config.engines}
-    scout = _scout(config.scout, code) if config.scout else None
+    encoders = {lane.name: _encoder(config, lane, code) for lane in config.encoders}
+    scout = _scout(config, config.scout, code) if config.scout else None
     cloud = _cloud(config, code) if any(isinstance(lane, HttpLane) for lane in config.lanes) else None
     router = RouterDeployment.options(
         _internal=True,
@@ -71,9 +86,9 @@ def graph(config: Config, *, engine: serve.Deployment = EngineDeployment) -> ser
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         graceful_shutdown_timeout_s=_last_answer_s(config),
         ray_actor_options={"num_cpus": 0.2},
-        logging_config=_quiet(),
+        logging_config=_quiet(config),
     )
-    return router.bind(config, engines, scout, cloud)
+    return router.bind(config, engines, encoders, scout, cloud)
 
 
 def _code(config: Config) -> str:
@@ -91,8 +106,12 @@ def _engine(config: Config, name: str, deployment: serve.Deployment, code: str) 
         max_ongoing_requests=engine.max_ongoing_requests,
         max_queued_requests=engine.max_queued_requests,
         graceful_shutdown_timeout_s=_last_answer_s(config),
-        ray_actor_options={"num_cpus": engine.num_cpus, "num_gpus": engine.num_gpus},
-        logging_config=_quiet(),
+        ray_actor_options={
+            "num_cpus": engine.num_cpus,
+            "num_gpus": engine.num_gpus,
+            "runtime_env": {"py_executable": f"nice -n {ENGINE_NICENESS} {shlex.quote(sys.executable)}"},
+        },
+        logging_config=_quiet(config),
         **_choice(engine),
         **_scaling(engine.autoscaling, 1),
     ).bind(engine)
@@ -119,16 +138,30 @@ def _scaling(scaling: Autoscaling | None, replicas: int) -> dict[str, Any]:
         return {"autoscaling_config": AutoscalingConfig(metrics_interval_s=interval_s, **options)}
 
 
-def _scout(config: ScoutConfig, code: str) -> serve.Application:
+def _scout(config: Config, scout: ScoutConfig, code: str) -> serve.Application:
     return ScoutDeployment.options(
         _internal=True,
         version=code,
-        max_ongoing_requests=config.max_ongoing_requests,
-        max_queued_requests=config.max_queued_requests,
-        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
-        logging_config=_quiet(),
-        **_scaling(config.autoscaling, config.replicas),
-    ).bind(config)
+        max_ongoing_requests=scout.max_ongoing_requests,
+        max_queued_requests=scout.max_queued_requests,
+        ray_actor_options={"num_cpus": scout.num_cpus, "num_gpus": scout.num_gpus},
+        logging_config=_quiet(config),
+        **_scaling(scout.autoscaling, scout.replicas),
+    ).bind(scout)
+
+
+def _encoder(config: Config, lane: EncoderLane, code: str) -> serve.Application:
+    return EncoderDeployment.options(
+        _internal=True,
+        version=code,
+        name=encoder_deployment(lane.name),
+        num_replicas=lane.replicas,
+        max_ongoing_requests=lane.max_ongoing_requests,
+        max_queued_requests=lane.max_queued_requests,
+        graceful_shutdown_timeout_s=_last_answer_s(config),
+        ray_actor_options={"num_cpus": lane.num_cpus},
+        logging_config=_quiet(config),
+    ).bind(lane)
 
 
 def _cloud(config: Config, code: str) -> serve.Application:
@@ -139,7 +172,7 @@ def _cloud(config: Config, code: str) -> serve.Application:
         # With one alone every HTTP lane is gone for the seconds in which a dead one is replaced.
         num_replicas=config.server.cloud_replicas or config.server.router_replicas,
         graceful_shutdown_timeout_s=_last_answer_s(config),
-        logging_config=_quiet(),
+        logging_config=_quiet(config),
     ).bind(config)
 
 
@@ -148,6 +181,6 @@ def _last_answer_s(config: Config) -> float:
     return config.dispatch.deadline_s + 10
 
 
-def _quiet() -> LoggingConfig:
+def _quiet(config: Config) -> LoggingConfig:
     # One decision line per request replaces the access log.
-    return LoggingConfig(encoding="JSON", enable_access_log=False)
+    return LoggingConfig(encoding=config.server.log_format.upper(), enable_access_log=False)

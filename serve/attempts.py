@@ -6,16 +6,15 @@ Knows time-outs and verdicts. Does not know what follows a failure.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
 
-from serve import confidence, holdback, verdict
-from serve.checks import Checks
+from serve import confidence, grounds, holdback, verdict
 from serve.config import ON_PREMISES, ConfidenceConfig, Config
-from serve.errors import (
+from serve.job import Answer, Attempt, Charge, Job, now
+from serve.lane_errors import (
     AnswerInvalid,
     AnswerUnsure,
     LaneAbsent,
@@ -28,147 +27,21 @@ from serve.errors import (
 )
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
-from serve.policy import Decision
 from serve.preambles.chosen import added, applied
-from serve.preambles.config import Preamble
 from serve.tracing import spans
-from serve.trail import Trail
+from serve.wire import anthropic_only
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage, as_chunks, chunk, completion
 from serve.wire.openai_chat import ChatRequest
-from serve.wire.openai_embeddings import Embed, Vectors, vectors
+from serve.wire.openai_embeddings import Embed, vectors
 
 log = logging.getLogger("pointsman.dispatch")
 
 T = TypeVar("T")
 
+CHARS_PER_TOKEN = 3
+"""Of a closed thought, which is base64: at least so many."""
 MOST_TOKENS = 100_000
 """An upstream's own count of its tokens is believed up to here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One lane asked once, and how it went: `ok`, `repaired`, `reasked`, `cancelled` or a LaneError's outcome."""
-
-    lane: str
-    outcome: str
-    seconds: float
-    detail: str = ""
-
-
-class Charge(Protocol):
-    """The money side of one attempt. It is over with the `with` block around it, or with `end`."""
-
-    def taken(self) -> None:
-        """The lane has the call."""
-        ...
-
-    def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None:
-        """A part of the answer, or the whole of it."""
-        ...
-
-    def end(self, error: BaseException | None) -> None:
-        """It is over; only the first call counts."""
-        ...
-
-    def __enter__(self) -> "Charge": ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Meter(Protocol):
-    """Who keeps count of what attempts cost."""
-
-    async def begin(self, lane: str, more: int = 0) -> Charge:
-        """Open an attempt at `lane`, with `more` tokens than the client sent.
-
-        Raises LaneError when there is no money for it: the lane is not asked.
-        """
-        ...
-
-
-class _Uncounted(AbstractContextManager["_Uncounted", None]):
-    """A meter and charge for work that costs nobody anything."""
-
-    async def begin(self, lane: str, more: int = 0) -> Charge:
-        return self
-
-    def taken(self) -> None: ...
-    def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None: ...
-    def end(self, error: BaseException | None) -> None: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-UNCOUNTED = _Uncounted()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request on its way, and what its answer must be like (`checks`).
-
-    `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
-    """
-
-    request: ChatRequest
-    body: bytes
-    decision: Decision
-    decision_id: str
-    deadline: float
-    spent: Callable[[int], None] = lambda tokens: None
-    trail: Trail = field(default_factory=Trail)
-    meter: Meter = UNCOUNTED
-    checks: Checks | None = None
-    more_tokens: int = 0  # of input, beyond what the client sent
-    confidence: ConfidenceConfig | None = None  # how sure of the answer a lane must be that tells
-    preambles: Mapping[str, Preamble] = field(default_factory=dict)  # of lanes that get one
-    home: str = ""
-
-    @property
-    def streams(self) -> bool:
-        """Whether the client sees words as they come.
-
-        What must be valid as a whole is held back, unless its beginning can tell.
-        """
-        request = self.request
-        tools = bool(request.tools) and request.tool_choice != "none"
-        held_back = (
-            self.checks is not None
-            or self.confidence is not None
-            or request.structured
-            or (tools and not holdback.applies(request))
-        )
-        return bool(request.stream) and not held_back
-
-    def left(self, seconds: float) -> float:
-        """`seconds`, or what is left until the deadline if that is less."""
-        return max(0.001, min(seconds, self.deadline - now()))
-
-
-class ChunkStream(Protocol):
-    """Chunks in order. Closing it, read or unread, frees the lane."""
-
-    def __aiter__(self) -> AsyncIterator[ChatChunk]: ...
-    async def __anext__(self) -> ChatChunk: ...
-    async def aclose(self) -> None:
-        """End the stream."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the client gets, and how it came about.
-
-    Either `whole`, or `vectors`, or `chunks`: a stream whose first content has arrived, so the client may be told 200.
-    """
-
-    lane: str
-    attempts: tuple[Attempt, ...]
-    whole: ChatCompletion | None = None
-    chunks: ChunkStream | None = None
-    vectors: Vectors | None = None
-    reason: str | None = None  # a code that weighs more than the decision's own
 
 
 class _Stream:
@@ -200,6 +73,7 @@ class Asker:
         """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
         preamble = job.preambles.get(name)
         more = job.more_tokens + (added(preamble) if preamble else 0)
+        more += sum(len(blob) for blob in job.thoughts.get(name, ())) // CHARS_PER_TOKEN
         charge = await job.meter.begin(name, more)
         try:
             if self._load.brimful(name):
@@ -225,6 +99,7 @@ class Asker:
             raise AnswerInvalid(name, judged.fault).of(judged.answer)
         measured = self._measured(job, name)
         doubt = _doubt(measured, whole) if measured else ""
+        doubt = doubt or self._groundless(job, name, judged.answer)
         if measured and not job.request.logprobs:
             judged = replace(judged, answer=confidence.without(judged.answer))
         usage = judged.answer.usage
@@ -286,7 +161,10 @@ class Asker:
         self, job: Job, name: str, charge: Charge, *, stream: bool
     ) -> AsyncGenerator[Piece, None]:
         """An empty piece once the lane has taken the call, then what it says."""
-        asked = LaneCall(name, self._body(job, name), stream, job.decision.permit, job.decision_id, job.home)
+        permit = job.decision.permit
+        if thoughts := job.thoughts.get(name):
+            permit = replace(permit, sealed=thoughts)
+        asked = LaneCall(name, self._body(job, name), stream, permit, job.decision_id, job.home)
         with self._load.call(name) as call:
             job.trail.asked.append(name)
             async with aclosing(self._lanes[name].answer(asked)) as pieces:  # type: ignore[type-var]
@@ -305,7 +183,10 @@ class Asker:
             request = applied(preamble, request)
         if self._measured(job, name) is not None and not request.logprobs:
             request = request.model_copy(update={"logprobs": True})
-        return job.body if request is job.request else body_of(request)
+        own = None
+        if self._config.lane(name).kind == "anthropic":
+            own = anthropic_only.body(request, job.thoughts.get(name, frozenset()))
+        return own or (job.body if request is job.request else body_of(request))
 
     def _measured(self, job: Job, name: str) -> ConfidenceConfig | None:
         """How sure this lane must be: a threshold is measured on models of our own, and those have to tell."""
@@ -314,6 +195,11 @@ class Asker:
         lane = self._config.lane(name)
         tells = lane.location in ON_PREMISES and "logprobs" in lane.capabilities
         return job.confidence if tells else None
+
+    def _groundless(self, job: Job, name: str, answer: ChatCompletion) -> str:
+        """Why the calls of a lane of our own are doubted, in words; empty where they are not, or nobody asks."""
+        at_home = self._config.lane(name).location in ON_PREMISES
+        return grounds.doubt(job.request, answer) if job.doubts and at_home else ""
 
     async def _taken(self, name: str, pieces: AsyncGenerator[Piece, None], seconds: float) -> None:
         """Wait in the lane's queue. Raises LaneFull: no work was sent."""
@@ -455,8 +341,3 @@ async def _replay(whole: ChatCompletion, include_usage: bool) -> AsyncGenerator[
 def body_of(request: ChatRequest) -> bytes:
     """The bytes every lane gets: known fields only."""
     return json.dumps(request.sent(), ensure_ascii=False).encode()
-
-
-def now() -> float:
-    """Seconds of the event loop's clock."""
-    return asyncio.get_running_loop().time()

@@ -4,6 +4,7 @@ Guided by the schema alone; no value is invented. What does not fit afterwards i
 """
 
 import json
+import re
 
 from pydantic import JsonValue
 
@@ -12,6 +13,9 @@ from serve import literal, repair, schemas
 # Work for one value; what needs more is returned as it is.
 MOST_STEPS = 20_000
 MOST_TRIALS = 64
+_NUMBERS = re.compile(r"\s*-?\d{1,15}(?:\.\d{1,15})?(?:\s*,\s*-?\d{1,15}(?:\.\d{1,15})?)+\s*")
+_ESCAPED = re.compile(r"\s*[\[{]\s*\\n")
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _WRAPPERS = ("arguments", "parameters", "properties", "params", "kwargs", "args", "input")
 
 Schema = dict[str, JsonValue]
@@ -184,10 +188,7 @@ def _from_text(text: str, kind: str, schema: Schema) -> JsonValue:
     try:
         value = repair.strict(text.strip().lower() if kind in ("boolean", "null") else text.strip())
     except repair.Unreadable:
-        try:
-            value = literal.literal(text) if len(text) <= repair.READ_CHARS else text
-        except literal.Unreadable:
-            value = text
+        value = _structure(text, kind)
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)
     if _is(value, kind):
@@ -195,3 +196,20 @@ def _from_text(text: str, kind: str, schema: Schema) -> JsonValue:
     items = schema.get("items")
     of_text = isinstance(items, dict) and items.get("type") == "string"
     return [text] if kind == "array" and of_text and text and not set(",;\n[{(") & set(text) else text
+
+
+def _structure(text: str, kind: str) -> JsonValue:
+    """The list or object that a text means; the text itself where it means none.
+
+    `{\\n "a": 1}`: its line breaks were escaped twice. `3, 1, 2`: a list of numbers without its brackets.
+    """
+    if len(text) > repair.READ_CHARS:
+        return text
+    if kind == "array" and _NUMBERS.fullmatch(text) and not _GROUPED.fullmatch(text.strip()):
+        text = f"[{text}]"
+    if _ESCAPED.match(text):
+        text = text.replace("\\n", "\n").replace("\\t", "\t")
+    try:
+        return literal.literal(text)
+    except literal.Unreadable:
+        return text

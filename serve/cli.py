@@ -55,23 +55,29 @@ def up(
     proxy: Annotated[
         str, typer.Option(help="haproxy (fast, default) or plain (Serve's Python proxy)")
     ] = "haproxy",
-    port: Annotated[int | None, typer.Option(help="Overrides server.port of the configuration.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Overrides server.port of the configuration.")
+    ] = None,
     watch: Annotated[bool, typer.Option(help="Apply changes of the file while it serves.")] = True,
+    log_format: Annotated[
+        str | None, typer.Option(help="json or text. Overrides server.log_format of the configuration.")
+    ] = None,
 ) -> None:
     """Start Pointsman on this machine and stay until Ctrl-C.
 
     A change of the configuration's hot part is applied at once, SIGHUP applies it without --watch.
     """
-    from serve.up import apply, describe, running, wait_for_signal
+    from serve.up import apply, describe, overridden, running, wait_for_signal
     from serve.watch import Watch
 
     def adjusted(settings: Config) -> Config:
-        server = settings.server.model_copy(update={"port": port or settings.server.port})
-        return settings.model_copy(update={"server": server})
+        return overridden(settings, port, log_format)
 
-    settings = adjusted(_load(config))
     if proxy not in ("haproxy", "plain"):
         raise _fail(f"--proxy must be haproxy or plain, not {proxy!r}")
+    if log_format not in (None, "json", "text"):
+        raise _fail(f"--log-format must be json or text, not {log_format!r}")
+    settings = adjusted(_load(config))
     try:
         with running(settings, out, proxy=proxy) as url:
             describe(settings, url, out)

@@ -10,9 +10,9 @@ import httpx2
 from pydantic import JsonValue
 from ray import serve
 
-from serve import egress
+from serve import egress, lines
 from serve.config import SWITCHED_OFF, Config, HttpLane
-from serve.errors import LaneSwitchedOff, LaneUnavailable
+from serve.lane_errors import LaneSwitchedOff, LaneUnavailable
 from serve.lanes.anthropic import AnthropicLane
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.coalesce import coalesce
@@ -24,6 +24,7 @@ class CloudProxy:
     """All HTTP lanes of one configuration, each with its own connection pool."""
 
     def __init__(self, config: Config) -> None:
+        lines.join()
         self._reload = Reload(config)
         self._lanes = {lane.name: lane for lane in config.lanes if isinstance(lane, HttpLane)}
         self._clients = {

@@ -11,28 +11,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from serve import reask
-from serve.attempts import Answer, Asker, Attempt, Job, body_of, now
+from serve.attempts import Asker, body_of
 from serve.config import ON_PREMISES, Config
 from serve.errors import (
-    AnswerInvalid,
     BudgetExceeded,
     DeadlineExceeded,
+    EgressDenied,
     HttpError,
-    LaneEgressDenied,
-    LaneError,
-    LaneFull,
-    LaneOverloaded,
-    LaneRejected,
     LanesFailed,
-    LaneTimeout,
-    LaneUnavailable,
-    LaneUnledgered,
-    LaneUnpaid,
     LedgerUnavailable,
     NoLaneAvailable,
     RequestRejected,
 )
 from serve.hedge import Leg, race
+from serve.job import Answer, Attempt, Job, now
+from serve.lane_errors import (
+    AnswerInvalid,
+    LaneEgressDenied,
+    LaneError,
+    LaneFull,
+    LaneOverloaded,
+    LaneRejected,
+    LaneTimeout,
+    LaneTooLong,
+    LaneUnavailable,
+    LaneUnledgered,
+    LaneUnpaid,
+)
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.retries import RetryBudget, Then, rule
@@ -60,7 +65,7 @@ class Dispatcher:
     async def run(self, job: Job) -> Answer:
         """The first usable answer along the chain.
 
-        Raises NoLaneAvailable, LanesFailed, DeadlineExceeded or RequestRejected.
+        Raises NoLaneAvailable, LanesFailed, DeadlineExceeded, EgressDenied or RequestRejected.
         """
         walk = Walk(job, deque(job.decision.chain))
         self._budget.request()
@@ -109,14 +114,15 @@ class Dispatcher:
         refused = next(((n, e) for n, e in walk.just_failed.items() if type(e) is AnswerInvalid), None)
         if refused is None or walk.reasked or now() >= walk.job.deadline:
             return None
-        second = reask.second(walk.job, *refused, self._config, self._load)
+        second = reask.second(walk.job, *refused, self._config, self._load, walk.todo)
         if second is None:
             return None
         walk.reasked = True
-        ended = await self._leg(walk, second.lane, second.job)
+        walk.constrained[second.lane] = second.job
+        ended = await self._leg(walk, second.lane)
         if isinstance(ended.error, AnswerInvalid) and second.lane in walk.todo:
             walk.todo.remove(second.lane)
-        return walk.note([ended.named(REASKED)])
+        return walk.note([ended])
 
     def _spare(self, walk: Walk) -> list[str]:
         """The lane that may start beside a late one, if there is one and the budget has room."""
@@ -126,8 +132,16 @@ class Dispatcher:
         walk.todo.remove(ready[0])
         return ready[:1]
 
-    async def _leg(self, walk: Walk, name: str, job: Job | None = None) -> Ended:
-        """One lane asked: `job`, or the request with what was tried before."""
+    async def _leg(self, walk: Walk, name: str) -> Ended:
+        """One lane asked: the constrained question it still owes an answer to, or the request with what was tried."""
+        if (job := walk.constrained.get(name)) is None:
+            return await self._asked(walk, name)
+        ended = await self._asked(walk, name, job)
+        if not isinstance(ended.error, LaneFull):
+            del walk.constrained[name]
+        return ended.named(REASKED)
+
+    async def _asked(self, walk: Walk, name: str, job: Job | None = None) -> Ended:
         started = now()
         with self._load.trial(name) as on_trial, spans.stage("attempt", lane=name) as stage:
             patience_s = self._patience(walk, name, on_trial)
@@ -176,7 +190,7 @@ class Dispatcher:
         return any(not self._load.together(name, other) for other in walk.todo)
 
     def _last_wait(self, walk: Walk) -> float:
-        """When a request that has nobody else left gives up waiting."""
+        """When a request that has nobody else left gives up waiting to be taken."""
         if walk.waits_until is None:
             walk.waits_until = min(walk.job.deadline, now() + self._settings.last_wait_s)
         return walk.waits_until
@@ -256,8 +270,13 @@ class Dispatcher:
         passing = LaneUnavailable | LaneOverloaded | LaneTimeout | LaneUnpaid
         if all(isinstance(failure, passing) for failure in failures):
             return NoLaneAvailable(f"No permitted lane can answer now ({trail})", retry_after_s=retry_after_s)
+        if all(isinstance(failure, LaneTooLong) for failure in failures):
+            words = f"The request is too long for every lane it may use ({trail})"
+            return RequestRejected(words, code="context_length_exceeded")
         if all(isinstance(failure, LaneRejected) for failure in failures):
             return RequestRejected(f"The request was refused ({trail})")
+        if all(isinstance(failure, LaneEgressDenied) for failure in failures):
+            return EgressDenied(f"The request may not leave ({trail})")
         error = LanesFailed(f"Every permitted lane failed ({trail})", code=_code(failures))
         error.retry_after_s = retry_after_s if walk.over_budget else None
         return error

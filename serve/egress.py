@@ -5,13 +5,14 @@ Knows permits, re-reads the outgoing bytes on its own, and builds the HTTP clien
 
 import asyncio
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import httpx2
 from pydantic import JsonValue
 
 from serve.config import ON_PREMISES, Config, HttpLane, Location
-from serve.errors import LaneEgressDenied
+from serve.lane_errors import LaneEgressDenied
 from serve.request import RequestView, string_leaves
 from serve.signals import sensitivity
 from serve.signals.readings import Sensitivity
@@ -21,16 +22,18 @@ from serve.signals.readings import Sensitivity
 class Permit:
     """Where one request may be answered. Later stages may narrow it, nothing widens it.
 
-    `exempt`: rules of the sensitivity signal that the caller's key sets aside for this request.
+    exempt  rules of the sensitivity signal that the caller's key sets aside for this request
+    sealed  closed blobs that are known to come from the lane they go to: it can read nothing new in them
     """
 
     level: Sensitivity
     locations: frozenset[Location]
     exempt: frozenset[str] = frozenset()
+    sealed: frozenset[str] = frozenset()
 
     def narrowed(self, locations: frozenset[Location]) -> "Permit":
         """The permit for at most `locations`."""
-        return Permit(self.level, self.locations & locations, self.exempt)
+        return replace(self, locations=self.locations & locations)
 
 
 def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
@@ -43,7 +46,7 @@ def check(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> None:
         raise LaneEgressDenied(lane.name, f"the permit does not include {lane.location}")
     if lane.location in ON_PREMISES & config.policy.permits(Sensitivity.CONFIDENTIAL):
         return
-    found = sensitivity.read(_outgoing(json.loads(body)), config.signals.sensitivity.own)
+    found = sensitivity.read(_outgoing(json.loads(body), permit.sealed), config.signals.sensitivity.own)
     level = max(found.without(permit.exempt).level, permit.level)
     if lane.location not in config.policy.permits(level):
         raise LaneEgressDenied(lane.name, f"{level.label} content may not go to {lane.location}")
@@ -78,11 +81,18 @@ def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
     )
 
 
-def _outgoing(body: dict[str, JsonValue]) -> RequestView:
-    leaves = tuple(string_leaves(body))
-    unreadable = tuple(
-        leaf.path for leaf in leaves if leaf.path.endswith((".image_url.url", ".input_audio.data"))
-    )
+_CLOSED = re.compile(r"messages\[\d+\]\.thinking_blocks\[\d+\]\.(signature|data)")
+_UNREADABLE = (".image_url.url", ".input_audio.data")
+
+
+def _outgoing(body: dict[str, JsonValue], sealed: frozenset[str]) -> RequestView:
+    """What is to be read of the bytes. A closed blob that nobody vouches for is a part that cannot be read."""
+    every = tuple(string_leaves(body))
+    closed = [leaf for leaf in every if _CLOSED.fullmatch(leaf.path)]
+    unreadable = tuple(leaf.path for leaf in every if leaf.path.endswith(_UNREADABLE))
+    unreadable += tuple(leaf.path for leaf in closed if leaf.text not in sealed)
+    hidden = {leaf.path for leaf in closed if leaf.text in sealed}
+    leaves = tuple(leaf for leaf in every if leaf.path not in hidden)
     return RequestView(
         leaves=leaves,
         opaque=unreadable,

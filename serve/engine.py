@@ -15,8 +15,16 @@ from pydantic import JsonValue, ValidationError
 from ray import serve
 
 from models import lock, store
+from serve import lines
 from serve.config import EngineConfig
-from serve.errors import LaneError, LaneFull, LaneProtocolError, LaneRejected, LaneUnavailable
+from serve.lane_errors import (
+    LaneError,
+    LaneFull,
+    LaneProtocolError,
+    LaneRejected,
+    LaneTooLong,
+    LaneUnavailable,
+)
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.coalesce import coalesce
 
@@ -29,6 +37,8 @@ NO_NETWORK = {
     "DO_NOT_TRACK": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
+TOO_LONG = "This model's maximum context length is "
+"""How vLLM begins to refuse a prompt for its length (vllm/renderers/params.py)."""
 
 
 class Engine:
@@ -36,6 +46,7 @@ class Engine:
 
     # Serve awaits an async __init__; mypy knows only the usual kind.
     async def __init__(self, config: EngineConfig) -> None:  # type: ignore[misc]
+        lines.join()
         os.environ.update(NO_NETWORK | environment(config))
         from starlette.datastructures import State
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -109,7 +120,7 @@ class Engine:
                 if document != "[DONE]":
                     yield _chunk_or_raise(call.lane, document)
         elif hasattr(answer, "error"):
-            raise LaneRejected(call.lane, _safe(answer.error.message))
+            raise refusal(call.lane, answer.error.message)
         else:
             yield answer.model_dump_json(exclude_none=True)
 
@@ -128,18 +139,18 @@ def _lane_error(lane: str, error: Exception) -> LaneError:
         case QueueOverflowError() | MaxQueuedTokensError():
             return LaneFull(lane, "the engine's queue is full")
         case VLLMClientError() | ValidationError():
-            return LaneRejected(lane, _safe(str(error)))
+            return refusal(lane, str(error))
         case EngineDeadError():
             return LaneUnavailable(lane, "the engine died")
         case _:
             return LaneProtocolError(lane, type(error).__name__)
 
 
-def _safe(message: str) -> str:
+def refusal(lane: str, message: str) -> LaneRejected:
     """vLLM's words where they are about lengths; nothing where they might quote the request."""
-    return (
-        message.partition("\n")[0][:300] if "context length" in message else "the engine refused the request"
-    )
+    if message.startswith(TOO_LONG):
+        return LaneTooLong(lane, message.partition("\n")[0][:300])
+    return LaneRejected(lane, "the engine refused the request")
 
 
 def weights(config: EngineConfig) -> str:

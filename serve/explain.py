@@ -49,6 +49,10 @@ def as_json(decided: Decided) -> dict[str, JsonValue]:
     }
 
 
+_OF_ANOTHER_KIND = ("cannot:chat", "cannot:embeddings")
+"""Nobody expects an answer of a lane that makes embeddings, nor the other way round."""
+
+
 def in_words(decided: Decided) -> str:
     """The decision as a few sentences a person can check."""
     decision, signals = decided.decision, decided.signals
@@ -68,7 +72,9 @@ def in_words(decided: Decided) -> str:
         lines.append(
             "An answer that does not pass the checks of the client goes to nobody: the next lane is asked."
         )
-    lines += [f"Not {item.lane}: {item.text}." for item in decision.excluded]
+    lines += [
+        f"Not {item.lane}: {item.text}." for item in decision.excluded if item.code not in _OF_ANOTHER_KIND
+    ]
     return "\n".join(dict.fromkeys(lines))
 
 

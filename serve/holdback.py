@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve import verdict
-from serve.errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
+from serve.lane_errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
 from serve.suspicion import Suspicion
 from serve.wire.openai_answer import (
     AnswerMessage,

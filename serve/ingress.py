@@ -1,72 +1,50 @@
 """The HTTP edge: routes, limits, SSE and error bodies. No routing logic.
 
-`http_app` needs no Ray; `RouterDeployment` puts it behind Serve's proxy.
+`http_app` needs no Ray; `router_deployment.py` puts it behind Serve's proxy.
 """
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import JsonValue
-from ray import serve
-from ray.serve.handle import DeploymentHandle
 from starlette.exceptions import HTTPException
 
-from models.scout.prescout import PreScout
-from serve import __version__, edge_body, explain, openapi, scaling, wish
-from serve.attempts import Answer
-from serve.audit.log import open_audit
+from serve import __version__, edge_body, edge_error, explain, wish
 from serve.cache import desk as cache_desk
 from serve.cache import slot as cache_slot
-from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
+from serve.config import SWITCHED_OFF, HttpLane
 from serve.dashboard.routes import DashboardRoutes
-from serve.edge_answer import ClientGone, EventStream, unless_gone
+from serve.edge_answer import EventStream, unless_gone
+from serve.edge_error import CHAT, MESSAGES, Handler, guarded
 from serve.edge_once import Once
-from serve.errors import HttpError, MethodNotAllowed, NotFound
+from serve.errors import HttpError
+from serve.job import Answer
 from serve.keys.door import Door
 from serve.keys.limiter import Visit
-from serve.lanes.handle import HandleLane
-from serve.lanes.load import LaneLoad
-from serve.lanes.spilled import SpilledDemand
 from serve.learning.following import Following
 from serve.ledger import money, purse, told
 from serve.metrics.routes import MetricsRoute
+from serve.openapi import document as openapi
 from serve.outcomes.routes import OutcomeRoutes
-from serve.outcomes.tracker import open_tracking
 from serve.policy import LaneState
 from serve.preambles import chosen as preambles
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal
 from serve.reviews.routes import ReviewRoutes
 from serve.router import Decided, Router, overhead_ms
-from serve.signals.gather import Judges
-from serve.signals.scout import Judgement
-from serve.surfaces import broken, messages, messages_error
+from serve.surfaces import messages
 from serve.surfaces.base import Exchange, Surface
-from serve.surfaces.chat import Chat
 from serve.surfaces.completions import Completions
-from serve.surfaces.messages import Messages
 from serve.surfaces.responses.desk import ResponseDesk
 from serve.surfaces.responses.routes import ResponseRoutes
 from serve.surfaces.responses.surface import Responses, ResponsesExchange
 from serve.tracing import spans
 from serve.wire import openai_embeddings
 
-log = logging.getLogger("pointsman.ingress")
-
-# The rest of the body was not read: nothing on this connection may be taken for the next request.
-UNREAD = frozenset({408, 413, 415, 431})
-
-CHAT = Chat()
-MESSAGES = Messages()
 SURFACES: tuple[Surface, ...] = (CHAT, Responses(), Completions(), MESSAGES)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
@@ -88,13 +66,13 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     edge = _Edge(router, reviews, responses)
     for surface in SURFACES:
         app.add_api_route(surface.path, edge.answering(surface), methods=["POST"])
-    app.add_api_route(messages.COUNT_PATH, _guarded(edge.count_tokens, MESSAGES), methods=["POST"])
-    app.add_api_route("/v1/embeddings", _guarded(edge.embeddings), methods=["POST"])
-    app.add_api_route("/v1/route", _guarded(edge.route), methods=["POST"])
-    app.add_api_route("/v1/models", _guarded(edge.models), methods=["GET"])
-    app.add_api_route("/healthz", _guarded(edge.healthz), methods=["GET"])
-    app.add_api_route("/readyz", _guarded(edge.readyz), methods=["GET"])
-    app.add_api_route("/openapi.json", _guarded(edge.openapi), methods=["GET"])
+    app.add_api_route(messages.COUNT_PATH, guarded(edge.count_tokens, MESSAGES), methods=["POST"])
+    app.add_api_route("/v1/embeddings", guarded(edge.embeddings), methods=["POST"])
+    app.add_api_route("/v1/route", guarded(edge.route), methods=["POST"])
+    app.add_api_route("/v1/models", guarded(edge.models), methods=["GET"])
+    app.add_api_route("/healthz", guarded(edge.healthz), methods=["GET"])
+    app.add_api_route("/readyz", guarded(edge.readyz), methods=["GET"])
+    app.add_api_route("/openapi.json", guarded(edge.openapi), methods=["GET"])
     outcomes = OutcomeRoutes(router.tracking, lambda: router.config)
     for method, path, handler in (
         *reviews.routes(),
@@ -103,8 +81,8 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
         *metrics.routes(),
         *dashboard.routes(),
     ):
-        app.add_api_route(path, _guarded(handler), methods=[method])
-    app.add_exception_handler(HTTPException, _no_such_route)
+        app.add_api_route(path, guarded(handler), methods=[method])
+    app.add_exception_handler(HTTPException, edge_error.no_such_route)
     config = router.config
     app.add_middleware(Once)
     routers = config.server.router_replicas
@@ -137,6 +115,7 @@ def _living(
             responses.cleaning(),
             metrics.sharing(),
             router.sessions.open(),
+            router.thoughts.open(),
             tables.following(),
         ):
             yield
@@ -148,9 +127,8 @@ def _living(
 
 
 def _following(router: Router) -> Following:
-    config = router.config
     tables = router.tables
-    return Following(config.state.resolve(), config.learning, lambda: tables.configured, tables.follow)
+    return Following(router.config, lambda: tables.configured, tables.follow, router.meters.learned)
 
 
 class _Edge:
@@ -183,9 +161,9 @@ class _Edge:
             except HttpError as error:
                 self._router.meters.refused(error.code)
                 known = {"x-pointsman-decision-id": decided.decision_id}
-                return _error(error, surface, known | _reason(decided) | _cost(decided))
+                return edge_error.told(error, surface, known | _reason(decided) | _cost(decided))
 
-        return _guarded(answer, surface)
+        return guarded(answer, surface)
 
     async def _answer(self, request: Request, exchange: Exchange, decided: Decided) -> Response:
         await self._reviews.require_room(decided)
@@ -222,7 +200,7 @@ class _Edge:
         except HttpError as error:
             self._router.meters.refused(error.code)
             known = {"x-pointsman-decision-id": decided.decision_id}
-            return _error(error, headers=known | _reason(decided) | _cost(decided))
+            return edge_error.told(error, headers=known | _reason(decided) | _cost(decided))
         assert answer.vectors is not None
         document = await asyncio.to_thread(openai_embeddings.told, answer.vectors, asked)
         headers = _headers(decided, answer) | _cost(decided)
@@ -238,8 +216,8 @@ class _Edge:
         rights = _visit(request).rights
         lanes = [lane for lane in self._router.config.lanes if rights.overrides and rights.may_use(lane.name)]
         names = ["auto", *(lane.name for lane in lanes)]
-        http = [lane for lane in lanes if isinstance(lane, HttpLane)]
-        names += [f"cloud/{lane.model}" for lane in http] + [lane.model for lane in http if lane.embeddings]
+        names += [f"cloud/{lane.model}" for lane in lanes if isinstance(lane, HttpLane)]
+        names += [lane.model for lane in lanes if lane.kind != "engine" and lane.embeddings]
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}
             for name in dict.fromkeys(names)
@@ -264,7 +242,9 @@ class _Edge:
             }
             for lane in config.lanes
         }
-        ready = any(lane.enabled and load.state(lane) is LaneState.READY for lane in config.lanes)
+        # A lane that makes embeddings alone answers no chat: it counts where there is nothing else.
+        answering = [lane for lane in config.lanes if not lane.embeddings] or config.lanes
+        ready = any(lane.enabled and load.state(lane) is LaneState.READY for lane in answering)
         body = {
             "status": "ready" if ready else "unavailable",
             "lanes": lanes,
@@ -291,55 +271,6 @@ def _wishes(request: Request) -> Mapping[str, str]:
     return {name: ", ".join(values) for name, values in found.items() if values}
 
 
-def _guarded(handler: Handler, surface: Surface = CHAT) -> Handler:
-    """The boundary: whatever happens inside, the client gets an error in its API's shape."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            edge_body.check_headers(request)
-            return await handler(request)
-        except HttpError as error:
-            return _error(error, surface)
-        except ClientGone:
-            return Response(status_code=499)  # nobody reads it; access logs know the number
-        except (
-            Exception
-        ) as error:  # with a surface's `events` the only place that may turn a bug into an answer
-            return _error(broken.told(error), surface)
-
-    return guarded
-
-
-def _error(error: HttpError, surface: Surface = CHAT, headers: dict[str, str] | None = None) -> JSONResponse:
-    more = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-    if error.status in UNREAD:
-        more["connection"] = "close"
-    if error.tried:
-        more["x-pointsman-trail"] = ", ".join(f"{lane}={outcome}" for lane, outcome, _ in error.tried)
-    return JSONResponse(
-        surface.error(error), status_code=error.status, headers=(headers or {}) | more | error.headers
-    )
-
-
-async def _no_such_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    surface: Surface = MESSAGES if messages_error.covers(request.url.path) else CHAT
-    if error.status_code == 405:
-        return _error(
-            MethodNotAllowed(f"{request.method} is not allowed on this path"),
-            surface,
-            headers=dict(error.headers or {}),
-        )
-    return _error(
-        NotFound(
-            "No such path; see /v1/models, /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, "
-            "/v1/messages, /v1/route, /v1/reviews, /v1/feedback, /v1/stats, /healthz, /readyz, /metrics, "
-            "/dashboard, /openapi.json"
-        ),
-        surface,
-    )
-
-
 def _headers(decided: Decided, answer: Answer) -> dict[str, str]:
     preamble = preambles.of(decided.edition.config, answer.lane, decided.signals.task)
     more = {} if preamble is None else {preambles.HEADER: preamble.label}
@@ -360,101 +291,3 @@ def _reason(decided: Decided) -> dict[str, str]:
 
 def _cost(decided: Decided) -> dict[str, str]:
     return {told.COST_HEADER: money.usd(decided.bill.cost)}
-
-
-class _ScoutHandle:
-    """The Scout deployment as the signal sees it."""
-
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self._handle = handle
-
-    async def judge(self, text: str) -> Judgement:
-        judgement: Judgement = await self._handle.judge.remote(text)
-        return judgement
-
-
-@serve.ingress()
-class RouterIngress:
-    """The ingress deployment: one router and the handles of everything it may call."""
-
-    def __init__(
-        self,
-        config: Config,
-        engines: dict[str, DeploymentHandle[Any]],
-        scout: DeploymentHandle[Any] | None,
-        cloud: DeploymentHandle[Any] | None,
-    ) -> None:
-        logging.getLogger("pointsman").setLevel(logging.INFO)
-        scaled = {name: engine.autoscaling for name, engine in config.engines.items() if engine.autoscaling}
-        lanes = {lane.name: HandleLane(_handle_of(lane, engines, cloud)) for lane in config.lanes}
-        judges = Judges(PreScout.load(), _ScoutHandle(scout) if scout else None)
-        self._load = LaneLoad(config)
-        self._router = Router(config, judges, lanes, self._load, open_audit(config), open_tracking(config))
-        self._router.ledger.start()
-        windows_s = {name: bounds.look_back_period_s for name, bounds in scaled.items()}
-        loop = asyncio.get_running_loop()
-        self._watch = loop.create_task(_watch(config, self._load, cloud))
-        self._tell = loop.create_task(_tell(self._load, SpilledDemand(windows_s, self._load.service_s)))
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return http_app(self._router)
-
-    async def reconfigure(self, user_config: JsonValue) -> None:
-        """Serve's hook for a changed `user_config`: the next request follows it, running ones do not notice."""
-        self._router.reconfigure(user_config)
-
-
-def _handle_of(
-    lane: EngineLane | HttpLane,
-    engines: dict[str, DeploymentHandle[Any]],
-    cloud: DeploymentHandle[Any] | None,
-) -> DeploymentHandle[Any]:
-    handle = engines[lane.engine] if isinstance(lane, EngineLane) else cloud
-    assert handle is not None
-    return handle
-
-
-async def _watch(config: Config, load: LaneLoad, cloud: DeploymentHandle[Any] | None) -> None:
-    """Keep the load's view of lanes fresh, so that a request does not wait for a dead replica."""
-    asked = cloud is None
-    while True:
-        try:
-            await _look(config, load)
-            if cloud is not None and not asked:
-                load.switched_off(await asyncio.wait_for(cloud.off.remote(), 5))
-                asked = True
-        except Exception as error:  # a missing controller must not stop answers
-            log.warning("cannot see the lanes' state: %s", type(error).__name__)
-        await asyncio.sleep(1)
-
-
-async def _look(config: Config, load: LaneLoad) -> None:
-    status = await asyncio.to_thread(serve.status)
-    deployments = {name: d for app in status.applications.values() for name, d in app.deployments.items()}
-    for name in config.engines:
-        if (seen := deployments.get(engine_deployment(name))) is not None:
-            replicas: dict[Any, int] = dict(seen.replica_states)
-            load.engine(name, replicas.get("RUNNING", 0), f"engine {name} is {seen.status.value.lower()}")
-
-
-async def _tell(load: LaneLoad, demand: SpilledDemand) -> None:
-    """Let the autoscaler know what spilled past the engines: it sees only what reached them."""
-    me, told = serve.get_replica_context(), False
-    while True:
-        found = {engine_deployment(name): value for name, value in demand.count(load.spills()).items()}
-        if found or told:
-            raw = scaling.document(found, time.time())
-            try:
-                await asyncio.to_thread(scaling.write_document, me.app_name, me.replica_id.unique_id, raw)
-                told = bool(found)
-            except Exception as error:  # a missing store must not stop answers
-                log.warning("cannot tell the autoscaler what spilled: %s", type(error).__name__)
-        await asyncio.sleep(1)
-
-
-def engine_deployment(engine: str) -> str:
-    """The Serve name of an engine."""
-    return f"Engine-{engine}"
-
-
-RouterDeployment = serve.deployment(name="Router")(RouterIngress)

@@ -20,6 +20,7 @@ BITS = {"none": 16, "fp8": 8, "int8": 8, "awq": 4, "gptq": 4, "bitsandbytes": 4,
 """Bits of one weight of a linear layer, by quantization; scales are counted apart where they are not in it."""
 GROUP = 128  # weights that share a 16-bit scale (and, for awq and gptq, a 4-bit zero point)
 USABLE = 0.94  # of what the label says: driver, ECC and the CUDA context have the rest
+LEAST = GB  # bytes of a card that can hold anything
 BLOCK = 16  # tokens of one of vLLM's KV blocks
 
 Quantization = Literal["none", "fp8", "int8", "awq", "gptq", "bitsandbytes", "q8_0", "q4_k_m"]
@@ -155,8 +156,13 @@ class Plan:
 
 
 def plan(wish: Wish) -> Plan:
-    """Where the memory of one card goes. Raises ConfigError when the model cannot be shared by so many cards."""
+    """Where the memory of one card goes.
+
+    Raises ConfigError for a card without memory, and when the model cannot be shared by so many cards.
+    """
     shape, cards = wish.shape, wish.tensor_parallel
+    if wish.gpu < LEAST:
+        raise ConfigError(f"a GPU of {wish.gpu} bytes is none: write 24GB or 22.5GiB")
     if shape.num_attention_heads % cards:
         raise ConfigError(f"{shape.num_attention_heads} attention heads cannot be shared by {cards} GPUs")
     return Plan(
@@ -191,7 +197,7 @@ def work_space(shape: Shape, batched_tokens: int) -> int:
 def shape_of(name: str) -> Shape:
     """The shape of a folder with config.json, or of a well-known model. Raises ConfigError."""
     folder = Path(name)
-    if folder.is_dir():
+    if name.strip() and folder.is_dir():
         return _read(folder / "config.json")
     found = max((known for known in KNOWN if _words(known) in _words(name)), key=len, default=None)
     if found is None:

@@ -312,7 +312,7 @@ def _exclusions(
             yield Exclusion(lane.name, "class", text)
         elif wish.lanes is not None and lane.name not in wish.lanes:
             yield Exclusion(lane.name, "key", "the key may not use it")
-        elif needed > lane.context:
+        elif lane.kind != "encoder" and needed > lane.context:  # an encoder counts in tokens of its own
             yield Exclusion(lane.name, "context", f"needs {needed:,} tokens, holds {lane.context:,}")
         elif missing:
             yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")

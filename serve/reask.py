@@ -4,15 +4,18 @@ One more question to a lane of our own leaves the model no choice of shape: the 
 requests. Does not choose who is asked after that, and asks nobody.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from serve import spoken, verdict
-from serve.attempts import Job, body_of
+from serve.attempts import body_of
 from serve.config import ON_PREMISES, Config
-from serve.errors import AnswerInvalid
+from serve.job import Job
+from serve.lane_errors import AnswerInvalid
 from serve.lanes.load import LaneLoad
+from serve.policy import LaneState
 from serve.request import Capability
 from serve.signals import context
 from serve.wire.openai_answer import ChatCompletion
@@ -22,6 +25,7 @@ from serve.wire.openai_chat import (
     NamedFunction,
     NamedToolChoice,
     SchemaFormat,
+    Tool,
     UserMessage,
 )
 
@@ -36,11 +40,13 @@ class Second:
     job: Job
 
 
-def second(job: Job, asked: str, refused: AnswerInvalid, config: Config, load: LaneLoad) -> Second | None:
-    """The constrained question after the answer of the lane `asked` was refused.
+def second(
+    job: Job, asked: str, refused: AnswerInvalid, config: Config, load: LaneLoad, left: Collection[str] = ()
+) -> Second | None:
+    """The constrained question after the answer of the lane `asked` was refused and `left` are still to be asked.
 
     None where no shape was missed, or no lane of ours may be asked. The decision's chain is the limit, as for every
-    attempt: who is not in it is not asked.
+    attempt: who is not in it is not asked. A full lane is asked only where nobody waits less.
     """
     settings = config.dispatch.reask
     if not settings.enabled or config.lane(asked).location not in ON_PREMISES:
@@ -53,9 +59,15 @@ def second(job: Job, asked: str, refused: AnswerInvalid, config: Config, load: L
         lane = config.lane(name)
         constrains = lane.kind == "engine" or name == settings.lane
         ours = name in job.decision.chain and lane.location in ON_PREMISES
-        if constrains and ours and need in lane.capabilities and load.is_ready(name):
+        if constrains and ours and need in lane.capabilities and _is_free(name, config, load, left):
             return Second(name, told(replace(job, request=request), refused))
     return None
+
+
+def _is_free(name: str, config: Config, load: LaneLoad, left: Collection[str]) -> bool:
+    alone = all(load.together(name, other) for other in left)
+    state = load.state(config.lane(name), interactive=True)
+    return state is LaneState.READY or (alone and state is LaneState.FULL)
 
 
 def _tools_lane(config: Config) -> str | None:
@@ -66,12 +78,15 @@ def _tools_lane(config: Config) -> str | None:
 def constrained(request: ChatRequest, answer: ChatCompletion | None) -> ChatRequest | None:
     """The request with the shape that `answer` missed as its grammar; None where it missed none.
 
-    vLLM decodes a named function's arguments along its schema, `required` as a list of calls, and `json_schema` along
-    the schema.
+    vLLM decodes the arguments of a tool along its schema only where that tool is `strict`, whatever `tool_choice` says:
+    else just the frame of the call is certain.
     """
     if request.tools and request.tool_choice != "none" and (request.forced_tool or _calls(request, answer)):
         choice = _named(request, answer) or "required"
-        return request.model_copy(update={"tool_choice": choice, "response_format": None, "n": None})
+        tools = [_strict(tool) for tool in request.tools]
+        return request.model_copy(
+            update={"tools": tools, "tool_choice": choice, "response_format": None, "n": None}
+        )
     if not request.structured:
         return None
     schema: dict[str, JsonValue] = request.schema_ if request.schema_ is not None else {"type": "object"}
@@ -79,6 +94,10 @@ def constrained(request: ChatRequest, answer: ChatCompletion | None) -> ChatRequ
     form = SchemaFormat.model_construct(type="json_schema", json_schema=shape)
     none = "none" if request.tools else None
     return request.model_copy(update={"response_format": form, "tool_choice": none, "n": None})
+
+
+def _strict(tool: Tool) -> Tool:
+    return tool.model_copy(update={"function": tool.function.model_copy(update={"strict": True})})
 
 
 def _calls(request: ChatRequest, answer: ChatCompletion | None) -> list[str]:

@@ -36,7 +36,7 @@ def group_of(config: Config, deployment: str) -> str:
     """The one group of pods that `deployment` may run in. Raises KeyError for an engine that there is not."""
     if deployment in ("Router", "CloudProxy"):
         return {"Router": "core", "CloudProxy": "egress"}[deployment]
-    if deployment == "Scout":
+    if deployment == "Scout" or deployment.startswith("Encoder-"):
         return "gpu-shared" if config.scout and config.scout.num_gpus else "engine"
     name = deployment.removeprefix("Engine-")
     gpus = config.engines[name].num_gpus
@@ -107,6 +107,7 @@ def _deployments(config: Config, following: Document) -> list[JsonValue]:
         found.append(_deployment(config, "CloudProxy", CLOUD_CPUS, user_config=following))
     for name, engine in config.engines.items():
         found.append(_deployment(config, f"Engine-{name}", engine.num_cpus, engine.num_gpus))
+    found += [_deployment(config, f"Encoder-{one.name}", one.num_cpus) for one in config.encoders]
     return found
 
 

@@ -67,7 +67,7 @@ def view_of(request: ChatRequest) -> RequestView:
     """The view of what will be sent: the same bytes that lanes get, so nothing goes unread."""
     users = [message for message in request.messages if isinstance(message, UserMessage)]
     return RequestView(
-        leaves=tuple(string_leaves(request.sent())),
+        leaves=(*string_leaves(request.sent()), *_thoughts(request)),
         opaque=tuple(_opaque(request)),
         prompt=_text(users[-1]) if users else "",
         instructions="\n".join(_text(m) for m in request.messages if m.role in ("system", "developer")),
@@ -81,6 +81,17 @@ def view_of(request: ChatRequest) -> RequestView:
         ),
         embeds=isinstance(request, Embed),
     )
+
+
+def _thoughts(request: ChatRequest) -> Iterator[Leaf]:
+    """What was thought in earlier turns: `sent` leaves it out, and the lane that thought it may be sent it again.
+
+    Its closed parts are no text; `serve/thoughts` sees to it that no others stay in a request than those it knows.
+    """
+    for i, message in enumerate(request.messages):
+        if isinstance(message, AssistantMessage):
+            for j, one in enumerate(message.thinking_blocks or ()):
+                yield Leaf(f"messages[{i}].thinking_blocks[{j}].thinking", one.thinking or "")
 
 
 def string_leaves(value: JsonValue, path: str = "") -> Iterator[Leaf]:
@@ -145,4 +156,5 @@ _WIRE_KEYS = frozenset(
     | {"tool_calls", "id", "arguments", "tool_call_id", "image_url", "url", "response_format", "json_schema"}
     | {"schema", "strict", "tool_choice", "stop", "user", "properties", "required", "items", "enum"}
     | {"input", "encoding_format", "dimensions", "thinking", "budget_tokens", "display"}
+    | {"thinking_blocks", "signature", "data", "cache_control", "ttl"}
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from serve.config import RetryConfig
-from serve.errors import (
+from serve.lane_errors import (
     AnswerInvalid,
     LaneEgressDenied,
     LaneError,

@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
@@ -47,6 +47,7 @@ from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
 from serve.sweeps.call import Caller
 from serve.sweeps.desk import Shadows
+from serve.thoughts.desk import Own, ThoughtDesk
 from serve.tracing import spans
 from serve.trail import Ended, Trail
 from serve.wire.openai_chat import ChatRequest, parse
@@ -81,6 +82,7 @@ class Decided:
     scout_s: float | None = None  # how long the Scout was waited for, None where it was not asked
     slot: Slot = NOWHERE
     span: spans.RequestSpan = spans.NOTHING
+    thoughts: Own = field(default_factory=dict)
 
 
 class Router:
@@ -105,6 +107,7 @@ class Router:
         self.ledger = Desk(config.state.resolve(), keep_days=config.outcomes.retention_days)
         self.cache = CacheDesk()
         self.sessions = SessionDesk(config.state.resolve())
+        self.thoughts = ThoughtDesk(config.state.resolve())
         self.meters = Meters(config)
         caller = Caller(lanes, load, self.audit, self.ledger, self.meters.spent)
         self.shadows = Shadows(caller, self.tracking, self.meters.shadow)
@@ -170,6 +173,7 @@ class Router:
         parsed = parse(body, config.server.bounds) if isinstance(body, bytes) else body
         request, wanted = wish.read(parsed, headers, config, visit.rights)
         schemas.check(request)
+        request, thoughts = await self.thoughts.known(request, visit.key.name, config)
         lap = self.meters.stage("parse", started)
         view = view_of(request)
         lap = self.meters.stage("view", lap)
@@ -178,8 +182,7 @@ class Router:
         session = await self.sessions.find(config.sessions, purse.payer, request)
 
         def seen(signals: Signals) -> Signals:
-            sensitivity = signals.sensitivity.without(wanted.exempt)
-            kept = replace(signals, sensitivity=sensitivity, session=session)
+            kept = replace(signals, sensitivity=signals.sensitivity.without(wanted.exempt), session=session)
             return purse.seen(kept, request, view)
 
         def matters(signals: Signals) -> bool:
@@ -206,7 +209,6 @@ class Router:
             raise
         bill = purse.bill(decision_id, signals, request, view)
         bill.watch, bill.timed = self.meters.spent, self.meters.stage
-        slot = cache_slot.of(parsed, headers, visit.key, config)
         return Decided(
             decision_id,
             request,
@@ -219,7 +221,8 @@ class Router:
             bill,
             wanted.checks,
             took.get("scout"),
-            slot,
+            cache_slot.of(parsed, headers, visit.key, config),
+            thoughts=thoughts,
         )
 
     def _drawn(self, visit: Visit, headers: Mapping[str, str], decision_id: str) -> Edition:
@@ -241,7 +244,8 @@ class Router:
             if cached is not None:
                 self._answered(decided, cached, entry.trail)
                 return entry.follow(cached)
-            answer = await self.sessions.keep(decided, await self._run(decided, entry.trail))
+            answer = await self.thoughts.keep(decided, await self._run(decided, entry.trail))
+            answer = await self.sessions.keep(decided, answer)
             answer = entry.follow(self.cache.keep(decided, answer, entry.trail))
         return self.shadows.follow(decided, answer)
 
@@ -281,8 +285,10 @@ class Router:
             decided.bill,
             decided.checks,
             confidence=_measured(decided),
+            doubts=edition.config.dispatch.doubt_calls and len(decided.decision.chain) > 1,
             preambles=_preambles(decided),
             home=_home(decided),
+            thoughts=decided.thoughts,
         )
         try:
             visit.reserve(context.input_tokens + context.output_tokens * (decided.request.n or 1))

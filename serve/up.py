@@ -21,9 +21,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column, Table
 
 from models import lock, store
-from models.errors import ModelMissing
+from models.errors import ModelError, ModelMissing
 from serve import haproxy
-from serve.config import SWITCHED_OFF, Config, EngineLane, HttpLane
+from serve.config import SWITCHED_OFF, Config, EncoderLane, EngineLane, HttpLane
 from serve.errors import ConfigError
 from serve.loopback import HOOK, LOOPBACK
 from serve.tracing import exporter
@@ -39,6 +39,7 @@ ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one machine: Ray's own ports listen on loopback only
+    "RAY_worker_niceness": "0",  # at Ray's 15 every process that starts outranks the Router that serves
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "900",  # at least the longest stream (ray#66056)
     "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
@@ -48,6 +49,7 @@ ALWAYS = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 << 20),
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # one proxy, on this machine: Ctrl-C need not take 35 s
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",  # else a thousand lines wait in memory, and die with it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "PYTHONWARNINGS": "ignore",
 }
@@ -60,6 +62,15 @@ def environment(*, proxy: str) -> dict[str, str]:
     """Variables Serve reads at import, in the driver and in every process of the cluster."""
     fast = FAST | {"RAY_SERVE_HAPROXY_BINARY_PATH": haproxy.path()}
     return ALWAYS | (fast if proxy == "haproxy" else {})
+
+
+def overridden(config: Config, port: int | None, log_format: str | None) -> Config:
+    """`config` with what the command line says of its server; None: what the file says."""
+    given = {"port": port, "log_format": log_format}
+    server = config.server.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+    return config.model_copy(update={"server": server})
 
 
 @contextmanager
@@ -75,6 +86,7 @@ def running(
     _require_free(config)
     if engine is None:
         _require_engines(config)
+    _require_encoders(config)
     traced = exporter.environment(config.tracing)
     for key, value in (environment(proxy=proxy) | _free_ports() | traced).items():
         os.environ.setdefault(key, value)
@@ -90,7 +102,8 @@ def running(
         yield f"http://{config.server.host}:{config.server.port}"
     finally:
         with console.status("Stopping"):
-            serve.shutdown()  # type: ignore[no-untyped-call]
+            if ray.is_initialized():  # else Serve would start another Ray, only to stop it
+                serve.shutdown()  # type: ignore[no-untyped-call]
             ray.shutdown()
 
 
@@ -149,16 +162,21 @@ def _start_ray(config: Config) -> None:
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    ray.init(
-        num_cpus=max(os.cpu_count() or 1, _cpus(config)),
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=True,
-        logging_level=logging.ERROR,
-        object_store_memory=256 << 20,
-        _node_ip_address=LOOPBACK,
-        runtime_env={"worker_process_setup_hook": HOOK},
-    )
+    try:
+        ray.init(
+            num_cpus=max(os.cpu_count() or 1, _cpus(config)),
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            object_store_memory=256 << 20,
+            _node_ip_address=LOOPBACK,
+            runtime_env={"worker_process_setup_hook": HOOK},
+        )
+    except Exception as error:  # Ray has no narrower one for a node that is not up after its 30 s
+        raise RuntimeError(
+            f"Ray did not start: {error} Is this machine overloaded, or out of memory?"
+        ) from error
     signal.signal(signal.SIGTERM, _leave)  # after ray.init, which sets a handler that aborts
     serve.start(
         http_options={"host": config.server.host, "port": config.server.port, "request_timeout_s": None}
@@ -170,7 +188,8 @@ def _cpus(config: Config) -> int:
     engines = sum(
         e.num_cpus * (e.autoscaling.max_replicas if e.autoscaling else 1) for e in config.engines.values()
     )
-    return int(engines + (config.scout.num_cpus * config.scout.most_replicas if config.scout else 0)) + 2
+    scout = config.scout.num_cpus * config.scout.most_replicas if config.scout else 0
+    return int(engines + scout + sum(lane.num_cpus * lane.replicas for lane in config.encoders)) + 2
 
 
 def _free_ports() -> dict[str, str]:
@@ -211,6 +230,21 @@ def _require_engines(config: Config) -> None:
                 store.path(engine.model)
             except ModelMissing as missing:
                 raise ConfigError(f"engines.{name}.model: {missing}") from None
+
+
+def _require_encoders(config: Config) -> None:
+    """An encoder that cannot load refuses every call, and says why only in its log."""
+    for lane in config.encoders:
+        if importlib.util.find_spec("transformers") is None:
+            raise ConfigError(
+                f"lanes.{lane.name}: torch and transformers are not installed here: profile core has none"
+            )
+        if lane.path is not None and not lane.path.is_dir():
+            raise ConfigError(f"lanes.{lane.name}.path: there is no folder {lane.path}")
+        try:
+            lane.path or store.path(lane.model)
+        except ModelError as error:
+            raise ConfigError(f"lanes.{lane.name}.model: {error}") from None
 
 
 def _require_free(config: Config) -> None:
@@ -269,6 +303,8 @@ def describe(config: Config, url: str, console: Console) -> None:
     for lane in config.lanes:
         if isinstance(lane, EngineLane):
             what, off = f"vLLM: {Path(config.engines[lane.engine].model).name}", None
+        elif isinstance(lane, EncoderLane):
+            what, off = f"encoder: {lane.model}", None
         else:
             what, off = f"{lane.kind}: {lane.model}", lane.off_because
         off = off if lane.enabled else SWITCHED_OFF

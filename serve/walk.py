@@ -6,8 +6,8 @@ Keeps the record. Does not ask anybody.
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from serve.attempts import Answer, Attempt, Job
-from serve.errors import AnswerInvalid, AnswerUnsure, LaneError, LaneFull
+from serve.job import Answer, Attempt, Job
+from serve.lane_errors import AnswerInvalid, AnswerUnsure, LaneError, LaneFull
 from serve.retries import rule
 
 RECHECK_S = 0.1
@@ -47,7 +47,11 @@ class Ended:
 
 @dataclass(slots=True)
 class Walk:
-    """One request on its way. `waits_until` is a time of the event loop's clock, set when nobody else is left."""
+    """One request on its way.
+
+    waits_until   a time of the event loop's clock, set when nobody else is left, until a lane takes the call
+    constrained   by lane: a question along a grammar that nobody there has taken yet
+    """
 
     job: Job
     todo: deque[str]
@@ -62,11 +66,15 @@ class Walk:
     over_budget: bool = False
     refused: AnswerInvalid | None = None  # the last answer that was no use
     reasked: bool = False
+    constrained: dict[str, Job] = field(default_factory=dict)
     _passing_on: bool = False
 
     def note(self, ended: list[Ended]) -> Answer | None:
         """Write down how the lanes just asked ended; the answer with its whole trail, if one answered."""
         self.just_failed = {leg.lane: leg.error for leg in ended if leg.error is not None}
+        if any(not isinstance(leg.error, LaneFull) for leg in ended):
+            # The time that a lane worked is no waiting: a further question may wait as long as the first.
+            self.waits_until = None
         # A lane that fails again goes to the end: the last failure is the one that counts.
         self.failures = {
             k: v for k, v in self.failures.items() if k not in self.just_failed

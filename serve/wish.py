@@ -96,7 +96,7 @@ def read(
 
 def _embedding_model(request: ChatRequest, config: Config) -> str | None:
     """The model, where the client names one whose vectors it wants, and no lane."""
-    lanes = [lane for lane in config.lanes if isinstance(lane, HttpLane) and lane.embeddings]
+    lanes = [lane for lane in config.lanes if lane.kind != "engine" and lane.embeddings]
     named = any(lane.name == request.model for lane in config.lanes)
     if not isinstance(request, Embed) or named or request.model not in {lane.model for lane in lanes}:
         return None

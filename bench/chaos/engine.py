@@ -53,7 +53,9 @@ async def play(proxy: str) -> Row:
             struck, back_s, seen = await acting
     row = figures.row(NAME, traffic.outcomes, [struck], LOAD.workers)
     row.back_s, row.seen = back_s, seen
-    row.broken = [f"{row.lost} lost, {row.errors} errors"] if row.lost or row.errors else []
+    # A stream that had begun ends with what spoke it, and says so: at most one of each worker.
+    cut = min(row.codes.get("upstream_interrupted", 0), LOAD.workers)
+    row.broken = [f"{row.lost} lost, {row.errors} errors"] if row.lost or row.errors > cut else []
     if back_s is None:
         row.broken.append("the engine did not come back")
     if not seen["named by /readyz"]:

@@ -21,10 +21,14 @@ from serve.routing_table import RoutingTable
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLORING = "learned, 6 % explored"
-SWEEPING = "learned, 2 % explored, 10 % swept"
 HABITS = {
     EXPLORING: Habits(explore=0.06, sweep=0.0, window=10**6),
-    SWEEPING: Habits(explore=0.02, sweep=0.1, window=10**6),
+    "learned, 5 % to tier 3, 20 % swept": Habits(
+        explore=0.05, explored=(3,), sweep=0.2, share=0.5, window=10**6
+    ),
+    "learned, 5 % to tier 3, all swept": Habits(
+        explore=0.05, explored=(3,), sweep=1.0, share=0.5, window=10**6
+    ),
 }
 
 

@@ -17,6 +17,7 @@ Ticked = Callable[[int], None]
 DRIFT = 0.5
 PIECES = 100
 ADAPT = 4_000
+SOON = 1_000
 BAD_SHARE = 0.1
 
 
@@ -104,7 +105,10 @@ def _shares(data: Replayed, tier: Ints, swept: Floats) -> tuple[float, float, fl
 
 
 def unseen(data: Replayed, configured: RoutingTable, habits: Habits, ticked: Ticked) -> list[dict[str, Any]]:
-    """Each family alone, from the shipped table: when a learned table came into force, and what it was worth."""
+    """Each family alone, from the shipped table: when a learned table came into force, and what it was worth.
+
+    at_1000  quality and cost per success of the table that was in force after 1,000 outcomes
+    """
     found = []
     for place, family in enumerate(data.families):
         rows = np.flatnonzero(data.family == place)
@@ -113,10 +117,17 @@ def unseen(data: Replayed, configured: RoutingTable, habits: Habits, ticked: Tic
         part = data.taken(np.random.default_rng(place).choice(rows, ADAPT))
         learner = Learner(configured, habits, place)
         learner.answer(part, ticked)
-        before, after = (_figures(part, one) for one in (configured, learner.current))
+        early = [table for at, table in learner.run.tables if at <= SOON][-1]
+        before, soon, after = (_figures(part, one) for one in (configured, early, learner.current))
         taken = [event.at for event in learner.run.events if event.what == "promoted"]
         found.append(
-            {"family": family, "promoted_at": taken[0] if taken else None, "before": before, "after": after}
+            {
+                "family": family,
+                "promoted_at": taken[0] if taken else None,
+                "before": before,
+                "at_1000": soon,
+                "after": after,
+            }
         )
     return found
 

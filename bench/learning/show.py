@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 RULE = "complexity rule"
+KEPT = 0.98
 
 
 def tables(found: dict[str, Any], console: Console) -> None:
@@ -23,6 +24,13 @@ def tables(found: dict[str, Any], console: Console) -> None:
     console.print("Quality and cost per success (CPST) beside always tier 3; late: the second half.")
     console.print(_routers(found["routers"]))
     console.print(_unseen(found["unseen"]))
+    kept = {
+        when: sum(one[when][0] >= KEPT for one in found["unseen"]) for when in ("before", "at_1000", "after")
+    }
+    console.print(
+        f"Families of {len(found['unseen'])} that keep 98 %: {kept['before']} with the shipped table, "
+        f"{kept['at_1000']} after 1,000 outcomes, {kept['after']} in the end"
+    )
     failed = [one["failed"] for one in found["rollbacks"]]
     back = sum(one["ended"] == "rolled back" for one in found["rollbacks"])
     console.print(

@@ -10,10 +10,10 @@ import numpy as np
 
 from bench.learning.replayed import Replayed
 from serve.learning.estimate import columns
-from serve.learning.log import Bools, Floats, Ints, Log, joined
-from serve.learning.propose import Goal, Proposal, propose
+from serve.learning.log import ANSWERS, Bools, Floats, Ints, Log, Swept, answered, joined, with_sweeps
+from serve.learning.propose import Goal, Proposal, careful, propose
 from serve.learning.trial import Rules, judge
-from serve.routing_table import TIERS, RoutingTable, flat
+from serve.routing_table import TIERS, RoutingTable, Tier, flat
 
 MICRO = 1e6
 CANARY = "canary"
@@ -21,9 +21,15 @@ CANARY = "canary"
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How learning goes about it. Shares are of requests; `window` and `every` are decisions."""
+    """How learning goes about it. Shares are of requests; `window` and `every` are decisions.
+
+    explored  the tiers of which one is drawn where it explores
+    sweep     share of requests that a sweep also asks of a lower tier
+    share     of a table on trial
+    """
 
     explore: float = 0.06
+    explored: tuple[Tier, ...] = TIERS
     sweep: float = 0.1
     share: float = 0.2
     every: int = 250
@@ -66,7 +72,8 @@ class Learner:
         self._worth = 0.0
         self._logs: list[Log] = []
         self._trial: list[Floats] = []
-        self._count = self._since = self._number = self._waited = 0
+        self._count = self._since = self._waited = 0
+        self._number = 1
         self.run = Run(np.empty(0, int), np.empty(0, bool), np.empty(0), [], [(0, start)])
         if canary is not None:
             self._try(canary[0], canary[1], "given")
@@ -83,14 +90,14 @@ class Learner:
         tables = [
             self.current,
             *([self._canary] if self._canary else []),
-            *(flat(t, self.current) for t in TIERS),
+            *(flat(t, self.current) for t in self._habits.explored),
         ]
         share = self._habits.share if self._canary else 0.0
         explored = self._habits.explore
         shares = [
             1 - share - explored,
             *([share] if self._canary else []),
-            *[explored / len(TIERS)] * len(TIERS),
+            *[explored / len(self._habits.explored)] * len(self._habits.explored),
         ]
         known = columns(tables)
         chosen = np.stack([known.chosen(line, data.task, data.gain) for line in range(len(tables))], axis=1)
@@ -100,17 +107,14 @@ class Learner:
         drawn = self._random.choice(len(tables), len(data), p=shares)
         rows = np.arange(len(data))
         tier = chosen[rows, drawn]
-        swept = self._random.random(len(data)) < self._habits.sweep
-        seen = np.eye(len(TIERS), dtype=bool)[tier] | (
-            swept[:, None] & (np.arange(len(TIERS)) < tier[:, None])
-        )
-        above = propensity[:, ::-1].cumsum(axis=1)[:, ::-1] - propensity
-        chance = propensity + self._habits.sweep * above
         cost = data.cost * MICRO
+        log = answered(data.task, data.gain, tier, propensity, data.score[rows, tier], cost[rows, tier])
+        lanes = _lanes(data)
+        lower = lanes & (np.arange(len(TIERS)) < ANSWERS[_bits(lanes)][rows, tier][:, None])
+        share = self._habits.sweep * lower / np.maximum(1, lower.sum(axis=1, keepdims=True))
+        asked = _drawn(share, self._random.random(len(data)))
         self._logs.append(
-            Log(
-                data.task, data.gain, seen, chance, np.where(seen, data.score, 0.0), np.where(seen, cost, 0.0)
-            )
+            with_sweeps(log, Swept(_bits(lanes), share, asked, data.score[rows, asked], cost[rows, asked]))
         )
         self._count += len(data)
         self._since += len(data)
@@ -120,8 +124,8 @@ class Learner:
             self._waited += len(data)
             outcome = np.stack([of_canary, data.score[rows, tier], cost[rows, tier]], axis=1)
             self._trial.append(outcome[apart])
-        extra = (seen & (np.arange(len(TIERS)) != tier[:, None]) & ~_same_lane(data, tier)) * data.cost
-        self.run.swept = np.concatenate([self.run.swept, extra.sum(axis=1)])
+        extra = np.where(asked >= 0, data.cost[rows, asked], 0.0)
+        self.run.swept = np.concatenate([self.run.swept, extra])
         self.run.tier = np.concatenate([self.run.tier, tier])
         self.run.canary = np.concatenate([self.run.canary, of_canary])
 
@@ -146,11 +150,10 @@ class Learner:
 
     def _propose(self) -> None:
         self._logs = _last(self._logs, self._habits.window)
-        self._number += 1
-        found: Proposal = propose(
-            joined(self._logs), self.current, f"learned-{self._number}", self._habits.goal
-        )
+        goal = careful(self._habits.goal, self._number)
+        found: Proposal = propose(joined(self._logs), self.current, f"learned-{self._number}", goal)
         if found.table is not None:
+            self._number += 1
             self._try(found.table, found.worth, found.why)
 
     def _try(self, table: RoutingTable, worth: float, why: str) -> None:
@@ -158,9 +161,23 @@ class Learner:
         self.run.events.append(Event(self._count, CANARY, table.version, why))
 
 
-def _same_lane(data: Replayed, tier: Ints) -> Bools:
-    """Tiers that the very lane stands for that answered: nobody asks it twice."""
-    found: Bools = data.cost == data.cost[np.arange(len(data)), tier][:, None]
+def _lanes(data: Replayed) -> Bools:
+    """The tiers with a lane of their own: another one is answered by the next above, at its price."""
+    found: Bools = np.ones((len(data), len(TIERS)), dtype=bool)
+    found[:, :-1] = data.cost[:, :-1] != data.cost[:, 1:]
+    return found
+
+
+def _bits(lanes: Bools) -> Ints:
+    found: Ints = lanes @ (1 << np.arange(len(TIERS)))
+    return found
+
+
+def _drawn(share: Floats, lot: Floats) -> Ints:
+    """For each line the column that `lot`, 0 to 1, falls into; -1 beyond all of them."""
+    ends = share.cumsum(axis=1)
+    inside = lot[:, None] < ends
+    found: Ints = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
     return found
 
 

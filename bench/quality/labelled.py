@@ -24,14 +24,14 @@ def folders(data: Path) -> list[Path]:
     return sorted({*data.glob("*.jsonl*"), *data.glob("*/*.jsonl*")})
 
 
-def rows(path: Path) -> list[Row]:
-    """The rows that have a prompt. Raises DataUnreadable with the file and the fault."""
+def rows(path: Path, text: str = "prompt") -> list[Row]:
+    """The rows that have a `text`. Raises DataUnreadable with the file and the fault."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         found = [json.loads(line) for line in raw.splitlines() if line.strip()]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataUnreadable(f"{path} cannot be read: {error}") from error
-    return [row for row in found if isinstance(row, dict) and isinstance(row.get("prompt"), str)]
+    return [row for row in found if isinstance(row, dict) and isinstance(row.get(text), str)]
 
 
 def auc(values: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> float:

@@ -46,7 +46,6 @@ def run(data: Path, out: Path | None, console: Console) -> int:
 def measure(texts: list[str], console: Console) -> list[dict[str, Any]]:
     """The percentiles of each part and of the whole decision."""
     prescout, config = PreScout.load(), load(CONFIG)
-    views = [view(text) for text in texts]
     parts: dict[str, Callable[[Any], object]] = {
         "pre-scout": lambda seen: prejudge(prescout, seen),
         "context": context.read,
@@ -56,11 +55,11 @@ def measure(texts: list[str], console: Console) -> list[dict[str, Any]]:
     }
     results = []
     for name, part in parts.items():
-        for seen in views[:WARM_UP]:
-            part(seen)
-        bar = track(
-            views * ROUNDS, description=name, console=console, transient=True, disable=not console.is_terminal
-        )
+        # No text twice: what is remembered of texts that come again would flatter.
+        views = [view(f"{text} {name} {number}") for number, text in enumerate(texts * ROUNDS)]
+        for text in texts[:WARM_UP]:
+            part(view(text))
+        bar = track(views, description=name, console=console, transient=True, disable=not console.is_terminal)
         spent = [_spent(part, seen) for seen in bar]
         points = np.percentile(spent, [50, 95, 99])
         results.append(

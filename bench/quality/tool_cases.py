@@ -38,13 +38,17 @@ _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_.-]")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One task: what was asked, the tools as JSON Schema, and the calls that are right (empty: no tool applies)."""
+    """One task: what was asked, the tools as JSON Schema, and the calls that are right (empty: no tool applies).
+
+    about: what the set says each tool does, by name.
+    """
 
     id: str
     category: str
     messages: list[dict[str, str]]
     tools: dict[str, dict[str, JsonValue]]
     gold: Gold
+    about: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def renamed(question: Question) -> Question:
     """The question with the names of its tools as APIs take them that refuse a dot."""
     tools = {name.replace(".", "_"): schema for name, schema in question.tools.items()}
     gold = tuple((name.replace(".", "_"), arguments) for name, arguments in question.gold)
-    return Question(question.id, question.category, question.messages, tools, gold)
+    about = {name.replace(".", "_"): text for name, text in question.about.items()}
+    return Question(question.id, question.category, question.messages, tools, gold, about)
 
 
 def request(question: Question) -> ChatRequest:
@@ -156,7 +161,8 @@ def _question(row: Row) -> Question:
     tools = {_name(f["name"]): _top(f.get("parameters") or {}, named) for f in functions}
     gold = tuple((_name(n), args) for call in row["ground_truth"] or () for n, args in call.items())
     usable = [m if m["role"] in ("system", "user") else m | {"role": "user"} for m in asked]
-    return Question(str(row["id"]), str(row["category"]), usable, tools, gold)
+    about = {_name(f["name"]): str(f.get("description", "")) for f in functions}
+    return Question(str(row["id"]), str(row["category"]), usable, tools, gold, about)
 
 
 def _name(name: str) -> str:
@@ -199,6 +205,8 @@ def json_schema(node: Mapping[str, Any]) -> dict[str, JsonValue]:
         made["items"] = json_schema(items)
     if isinstance(choices := node.get("enum"), list) and choices:
         made["enum"] = choices
+    if isinstance(said := node.get("description"), str):
+        made["description"] = said
     return made
 
 

@@ -30,7 +30,7 @@ from bench.quality.tool_cases import (
     request,
     underscored,
 )
-from serve import verdict
+from serve import grounds, verdict
 from serve.wire.openai_answer import ChatCompletion
 from serve.wire.openai_chat import ToolCall
 
@@ -51,6 +51,7 @@ class Replayed:
     violates   the calls, read but not mended, break a schema by a second validator; None where none can be read
     flagged    the verdict noticed (repaired or invalid) when it was given those very calls
     holds_call the name of an offered tool stands there with a bracket behind it: it is no refusal and no lecture
+    doubted    it fits its schema, and the product would ask somebody else all the same (`dispatch.doubt_calls`)
     """
 
     question: str
@@ -63,6 +64,7 @@ class Replayed:
     violates: bool | None
     flagged: bool
     holds_call: bool
+    doubted: bool
 
 
 def run(data: Path, out: Path | None, console: Console) -> int:
@@ -147,6 +149,7 @@ def _replayed(question: Question, output: Output) -> Replayed:
         violates,
         bool(violates) and verdict.judge(asked, _as_native(said, written)).outcome != "valid",
         gold.holds_call(json.dumps(output.raw), question.tools),
+        passed_on is not None and bool(grounds.doubt(asked, judged.answer)),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from models.scout import sources, written
+from models.scout import sources, wrapped, written
 from models.scout.row import Row, question_key
 
 Split = Literal["train", "calibration", "test"]
@@ -26,7 +26,17 @@ def split_of(row: Row, seed: int) -> Split:
 
 def read(data: Path, seed: int) -> list[Row]:
     """All rows: duplicates merged, large families thinned, in a stable order."""
-    return _thinned(_merged([*sources.read(data), *_written(seed)]))
+    found = _thinned(_merged([*sources.read(data), *_written(seed)]))
+    return _thinned(_merged([*found, *wrapped.rows(seed, _carriers(found, seed), split_of)]))
+
+
+def _carriers(rows: Iterable[Row], seed: int) -> dict[str, list[Row]]:
+    """By split the rows whose texts may stand in orders of the same split."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.task and wrapped.SHORTEST_TEXT <= len(row.text) <= wrapped.LONGEST_TEXT:
+            found[split_of(row, seed)].append(row)
+    return found
 
 
 def _written(seed: int) -> Iterator[Row]:

@@ -4,6 +4,7 @@ Knows nothing about Ray, batching windows or deadlines; torch and transformers a
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,11 +26,12 @@ class Encoder:
     `threads` is torch's process-wide setting: give the Scout a process of its own.
     """
 
-    def __init__(self, directory: Path, threads: int = 1) -> None:
+    def __init__(self, directory: Path, threads: int = 1, device: Literal["cpu", "cuda"] = "cpu") -> None:
         torch.set_num_threads(threads)
         self._tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         model = AutoModel.from_pretrained(directory, local_files_only=True, use_safetensors=True)
-        self._model: torch.nn.Module = model.eval()
+        self._model: torch.nn.Module = model.eval().to(device)
+        self._device = device
 
     def embed(self, texts: list[str]) -> head.Floats:
         """One unit vector per text, in order: [n, 384]."""
@@ -37,8 +39,9 @@ class Encoder:
             return np.zeros((0, WIDTH), dtype=np.float32)
         rows = [self._tokens(text) for text in texts]
         width = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self._device)
+        lengths = torch.tensor([len(row) for row in rows], device=self._device)
+        mask = (torch.arange(width, device=self._device) < lengths.unsqueeze(1)).long()
         return self._pooled(ids, mask)
 
     def _tokens(self, text: str) -> list[int]:
@@ -55,7 +58,7 @@ class Encoder:
             states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             shares = mask.unsqueeze(-1).to(states.dtype)
             means = (states * shares).sum(1) / shares.sum(1)
-            vectors: head.Floats = torch.nn.functional.normalize(means, dim=1).numpy()
+            vectors: head.Floats = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
         return vectors
 
 

@@ -18,34 +18,12 @@ from safetensors.numpy import save_file
 from models.scout.features import BUCKETS, Features, extract
 from models.scout.head import ArtefactError
 from models.scout.shape import SHAPE, Floats, shape
-
-Ints = npt.NDArray[np.int32]
+from models.scout.trees import Trees
 
 FORMAT = "1"
 SHIPPED = Path(__file__).with_name("gain.safetensors")
 # A text whose shape is this many times as far from every family as the training rows reach is wholly unfamiliar.
 FAR = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """All regression trees as one table of nodes; a leaf is its own child, so that every walk may go on."""
-
-    roots: Ints
-    feature: Ints
-    threshold: Floats
-    left: Ints
-    right: Ints
-    value: Floats
-    depth: int
-
-    def predict(self, row: Floats) -> float:
-        """The sum over the trees for one row of shape measures."""
-        node = self.roots
-        for _ in range(self.depth):
-            goes_left = row[self.feature[node]] <= self.threshold[node]
-            node = np.where(goes_left, self.left[node], self.right[node])
-        return float(self.value[node].sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +143,11 @@ def _assemble(parts: dict[str, npt.NDArray[np.generic]], about: dict[str, object
     )
     families = Families(floats["centres"], floats["scale"], float(str(about["reach"])))
     ngrams = floats["ngrams"].astype(np.float32)
-    nodes = trees.feature.size
     whole = (
         ngrams.shape == (BUCKETS,)
         and all(np.isfinite(part).all() for part in floats.values())
         and families.centres.shape[1:] == families.scale.shape == (len(SHAPE),)
-        and all(part.size == nodes for part in (trees.threshold, trees.left, trees.right, trees.value))
-        and all(part.min() >= 0 and part.max() < nodes for part in (trees.roots, trees.left, trees.right))
-        and 0 <= trees.feature.min() <= trees.feature.max() < len(SHAPE)
-        and 0 < trees.depth < 64
+        and trees.feature.max() < len(SHAPE)
     )
     if not whole:
         raise ArtefactError("a tensor has another shape than this code needs, or a weight is not finite")

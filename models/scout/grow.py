@@ -19,9 +19,10 @@ from sklearn.linear_model import LogisticRegression, Ridge  # type: ignore[impor
 
 from models.scout.features import extract
 from models.scout.fit import sparse_wide
-from models.scout.gain import Families, GainModel, Trees
+from models.scout.gain import Families, GainModel
 from models.scout.outcomes import MEANS, Outcome
 from models.scout.shape import SHAPE, shape, words
+from models.scout.trees import Trees
 
 Array = npt.NDArray[Any]
 

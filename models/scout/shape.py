@@ -5,11 +5,13 @@ Lower case only, so that capitals change nothing. Knows nothing about labels or 
 
 import re
 from collections.abc import Mapping
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from models.scout.features import capped
+from models.scout.words import DIGITS, LETTERS, Words
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +47,8 @@ SHAPE = (
     "distinct_numbers",
 )
 
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = Words(r"[^\W\d_]+", LETTERS)
+_FIGURES = Words(r"[\d.]+", DIGITS + ".")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _OPTION = re.compile(r"(?m)^\(?[a-j][.)] ")
 _LATEX = re.compile(r"\\[a-z]+")
@@ -56,18 +59,18 @@ _LONG_WORD = 8
 
 def words(text: str) -> list[str]:
     """The words of the head and tail of `text`, lower case."""
-    return _WORD.findall(capped(text).lower())
+    return _WORD.of(capped(text).lower())
 
 
 def shape(text: str, rarity: Mapping[str, float], unknown: float) -> Floats:
     """The measures named in SHAPE. `rarity` of a word it does not hold is `unknown`."""
     short = capped(text.strip()).lower()
-    found = _WORD.findall(short)
-    numbers = _NUMBER.findall(short)
+    found = _WORD.of(short)
+    numbers = _NUMBER.findall(" ".join(_FIGURES.of(short)))
     options = _OPTION.split(short)
     question, listed = options[0], short[len(options[0]) :]
     sentences = max(1, len(_SENTENCE.findall(short)))
-    count = max(len(found), 1)
+    count, lengths = max(len(found), 1), list(map(len, found))
     offered = len(options) - 1
     raw = (
         min(len(text), 200_000),
@@ -78,25 +81,25 @@ def shape(text: str, rarity: Mapping[str, float], unknown: float) -> Floats:
         sum(map(len, numbers)),
         offered,
         len(listed) / offered if offered else 0.0,
-        len(_LATEX.findall(short)),
+        len(_LATEX.findall(short)) if "\\" in short else 0,
         short.count("$"),
         _marks(short, "=+*^<>/"),
         _marks(short, "{}[]();_"),
         short.count("?"),
         sentences,
         short.count(","),
-        0 if short.isascii() else sum(letter > "\x7f" for letter in short),
+        0 if short.isascii() else len(short) - len(short.encode("ascii", "ignore")),
         _marks(short, "\"'"),
     )
     logs = np.log1p(np.array(raw, dtype=np.float64))
     shares = (
-        sum(map(len, found)) / count,
+        sum(lengths) / count,
         len(numbers) / count,
         sum(map(str.isdigit, listed)) / max(len(listed), 1),
         len(found) / sentences,
         len(set(found)) / count,
         float("___" in short),
-        sum(len(word) > _LONG_WORD for word in found) / count,
+        sum(map(_LONG_WORD.__lt__, lengths)) / count,
         len(set(numbers)) / max(len(numbers), 1),
     )
     return _laid_out(logs, shares, _rarities(found, rarity, unknown))
@@ -110,9 +113,13 @@ def _rarities(found: list[str], rarity: Mapping[str, float], unknown: float) -> 
     """Mean, mean of the rarest, spread, share of unknown words."""
     if not found:
         return 0.0, 0.0, 0.0, 0.0
-    values = np.array([rarity.get(word, unknown) for word in found])
-    rarest = np.sort(values)[-_RAREST:].mean()
-    return float(values.mean()), float(rarest), float(values.std()), float((values == unknown).mean())
+    values = np.array([*map(rarity.get, found, repeat(unknown))])
+    size = len(found)
+    mean = np.add.reduce(values) / size
+    apart = values - mean
+    spread = np.sqrt(np.add.reduce(apart * apart) / size)
+    rarest = np.add.reduce(np.sort(values)[-_RAREST:]) / min(_RAREST, size)
+    return float(mean), float(rarest), float(spread), int(np.count_nonzero(values == unknown)) / size
 
 
 def _laid_out(logs: Floats, shares: tuple[float, ...], rare: tuple[float, ...]) -> Floats:

@@ -26,6 +26,7 @@ LICENCES = {
     "constraints_followbench": "Apache-2.0",
     "bfcl_v4": "Apache-2.0",
     "sensitivity_vsr": "Apache-2.0",
+    "wrapped": "this project, around prompts of the sets above",
     "written": "this project",
 }
 

@@ -1,6 +1,7 @@
-"""Trains the pre-scout, its gain model, the demand counter and the Scout head, and writes artefacts and model cards.
+"""Trains the pre-scout, its gain model, the demand counter and the Scout heads, and writes artefacts and model cards.
 
 `python -m models.scout.train --data DIR [--encoder DIR] [--out DIR] [--only gain|counter|classes] [--seed 0]`
+`python -m models.scout.train --data DIR --only causal --causal DIR [--sample 1600] [--labels FILE.npz]`
 Knows nothing about serving; does not choose which data may be used (see `sources`).
 """
 
@@ -10,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.progress import Progress
 
-from models.scout import card, counter_training, gain_training, head, sources
+from models.scout import card, causal_training, counter_training, gain_training, head, sources
 from models.scout.evaluate import Outcome, evaluate, steps
 from models.scout.features import Features, extract
 from models.scout.fit import Array, Table, sparse_wide, table
@@ -34,6 +35,10 @@ class Run:
     encoder: Path | None
     only: str | None
     seed: int
+    causal: Path | None
+    sample: int
+    labels: Path | None
+    bits: Literal[16, 32]
 
 
 def main() -> None:
@@ -45,6 +50,8 @@ def main() -> None:
         counter_training.run(run.data, run.out, run.seed)
     if run.only in (None, "classes"):
         _classes(run)
+    if run.causal:
+        _causal(run, run.causal)
 
 
 def _classes(run: Run) -> None:
@@ -59,6 +66,24 @@ def _classes(run: Run) -> None:
     (run.out / "MODEL_CARD.md").write_text(card.render(prepared, models, run.seed), "utf-8")
 
 
+def _causal(run: Run, directory: Path) -> None:
+    """The head of the causal back end, and for comparison the encoder's on the same few rows."""
+    prepared = causal_training.sampled(prepare(run.data, run.seed), run.sample)
+    found = [extract(row.text) for row in prepared.rows]
+    kept = causal_training.Kept(directory, run.labels, run.bits, threads=2)
+    labels = kept.logits([row.text for row in prepared.rows])
+    with Progress() as progress:
+        models = {"causal_lm": _train("scout_causal", labels, found, prepared, run, progress)}
+        if run.encoder:
+            wide = _embeddings(run.encoder, prepared, progress)
+            features = table(wide, np.stack([one.dense for one in found]), prepared.mask("train"))
+            step = _stepper(progress, "encoder", steps(prepared))
+            models["encoder, same rows"] = [
+                evaluate(features, prepared, one, step) for one in prepared.targets
+            ]
+    (run.out / "CAUSAL_CARD.md").write_text(card.render_causal(prepared, models, run.seed), "utf-8")
+
+
 def _arguments() -> Run:
     parser = argparse.ArgumentParser(prog="python -m models.scout.train", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the training sets")
@@ -66,11 +91,29 @@ def _arguments() -> Run:
     parser.add_argument(
         "--encoder", type=Path, help="MiniLM folder; without it the Scout head is not trained"
     )
-    parser.add_argument("--only", choices=("gain", "counter", "classes"), help="train this part alone")
+    parser.add_argument(
+        "--only", choices=("gain", "counter", "classes", "causal"), help="train this part alone"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--causal", type=Path, help="folder of an instruct model: trains the head of causal_lm"
+    )
+    parser.add_argument("--sample", type=int, default=1600, help="prompts that the instruct model reads")
+    parser.add_argument(
+        "--labels", type=Path, help="keeps what it read in this .npz file, and goes on from there"
+    )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(16, 32),
+        default=16,
+        help="of a weight while it reads: bfloat16 or float32",
+    )
     given = parser.parse_args()
+    if given.only == "causal" and not given.causal:
+        parser.error("--only causal needs --causal DIR, a folder such as `pointsman models path NAME` prints")
     given.out.mkdir(parents=True, exist_ok=True)
-    return Run(given.data, given.out, given.encoder, given.only, given.seed)
+    return Run(**vars(given))
 
 
 def _train(

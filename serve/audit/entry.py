@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from serve.attempts import Answer, ChunkStream
 from serve.audit.port import Audit
 from serve.audit.records import Draft, Intent, Outcome, Place, Refused, Tried, code
 from serve.audit.revisions import answered
 from serve.config import ON_PREMISES, Config
-from serve.errors import AuditUnavailable, HttpError, LaneInterrupted
+from serve.errors import AuditUnavailable, HttpError
+from serve.job import Answer, ChunkStream
+from serve.lane_errors import LaneInterrupted
 from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity, Signals
 from serve.trail import Ended, Trail

@@ -4,7 +4,7 @@ from functools import cache
 
 from models import lock
 from serve.audit.records import Answered, code
-from serve.config import Config, EngineLane
+from serve.config import Config, EncoderLane, EngineLane
 
 UNPINNED = "none"
 
@@ -15,6 +15,8 @@ def answered(name: str, config: Config) -> Answered:
     if isinstance(lane, EngineLane):
         engine = config.engines[lane.engine]
         model, revision = engine.model, engine.revision or _locked().get(engine.model, UNPINNED)
+    elif isinstance(lane, EncoderLane) and lane.path is None:
+        model, revision = lane.model, _locked().get(lane.model, UNPINNED)
     else:
         model, revision = lane.model, UNPINNED
     return Answered(lane=code(name), location=lane.location, model=code(model), revision=code(revision))

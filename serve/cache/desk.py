@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from serve.attempts import Answer
 from serve.cache.gathered import Gathered
 from serve.cache.store import CacheStore
+from serve.job import Answer
 from serve.policy import Reason
 from serve.signals.readings import Sensitivity
 from serve.trail import Trail

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from serve.attempts import ChunkStream
+from serve.job import ChunkStream
 from serve.wire.openai_answer import (
     AnswerMessage,
     ChatChunk,

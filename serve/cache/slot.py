@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from serve.config import Config
 from serve.keys.rights import Key
 from serve.ledger import purse
+from serve.thoughts import seal
 from serve.tracing import spans
 from serve.wire.openai_chat import ChatRequest
 
@@ -37,7 +38,8 @@ def of(request: ChatRequest, headers: Mapping[str, str], key: Key, config: Confi
     if "no-store" in directives:
         return NOWHERE
     steering = sorted((name, value) for name, value in headers.items() if name not in _CHANGES_NOTHING)
-    text = json.dumps([key.id, config.version, steering, request.model, request.sent()], sort_keys=True)
+    parts = [key.id, config.version, steering, request.model, request.sent(), [*seal.blobs(request)]]
+    text = json.dumps(parts, sort_keys=True)
     return Slot(hashlib.sha256(text.encode()).digest(), not directives & {"no-cache", "max-age=0"})
 
 

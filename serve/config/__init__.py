@@ -23,6 +23,7 @@ from serve.config.engines import Autoscaling, EngineAutoscaling, EngineConfig, S
 from serve.config.lanes import (
     ON_PREMISES,
     SWITCHED_OFF,
+    EncoderLane,
     EngineLane,
     HttpLane,
     Lane,
@@ -174,6 +175,11 @@ class Config(Strict):
                 )
         return self
 
+    @property
+    def encoders(self) -> tuple[EncoderLane, ...]:
+        """The lanes that make embeddings with weights of this machine."""
+        return tuple(lane for lane in self.lanes if isinstance(lane, EncoderLane))
+
     @cached_property
     def version(self) -> str:
         """sha256 of `canonical`: two equal versions decide alike. Secrets are not part of it."""
@@ -202,7 +208,7 @@ class Config(Strict):
             {name: getattr(self, name) for name in Config.model_fields} | {"policy": policy}
         )
 
-    def lane(self, name: str) -> EngineLane | HttpLane:
+    def lane(self, name: str) -> Lane:
         """The lane called `name`. Raises KeyError."""
         return next((lane for lane in self.lanes if lane.name == name), None) or _missing(name)
 
@@ -211,7 +217,7 @@ def _canonical(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
-def _missing(name: str) -> EngineLane | HttpLane:
+def _missing(name: str) -> Lane:
     raise KeyError(name)
 
 
@@ -254,6 +260,7 @@ __all__ = [
     "ConfidenceConfig",
     "Config",
     "DispatchConfig",
+    "EncoderLane",
     "EngineAutoscaling",
     "EngineConfig",
     "EngineLane",

@@ -89,6 +89,9 @@ class DispatchConfig(Strict):
     confidence: dict[Literal["classification", "extraction"], ConfidenceConfig] = Field(
         default_factory=dict, description="by task type; a type that is not named is not measured"
     )
+    doubt_calls: bool = Field(
+        False, description="ask the next lane where a tool call of ours does not stand on what was said"
+    )
     retries: RetryConfig = RetryConfig()
     ejection: EjectionConfig = EjectionConfig()
     overflow: OverflowConfig = OverflowConfig()

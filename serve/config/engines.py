@@ -69,10 +69,31 @@ class EngineConfig(Strict):
         return self
 
 
+ENCODER = "all-minilm-l6-v2"
+CAUSAL_LM = "qwen2.5-coder-0.5b-instruct"
+OWN_MODELS = {"encoder": ENCODER, "causal_lm": CAUSAL_LM}
+"""Of each back end of the Scout the model that the shipped head belongs to."""
+
+
 class ScoutConfig(Strict):
     """The Scout deployment; leave the section out to route with the in-process pre-scout alone."""
 
-    model: str = "all-minilm-l6-v2"
+    backend: Literal["encoder", "causal_lm"] = Field(
+        "encoder",
+        description="encoder: a sentence encoder and a linear head; causal_lm: label logits of an instruct model",
+    )
+    model: str = Field(
+        ENCODER,
+        description="a name in models/lock.toml or a folder; of causal_lm by default qwen2.5-coder-0.5b-instruct",
+    )
+    head: str | None = Field(
+        None,
+        description="the file of the trained head; must be given for any model but the back end's own",
+    )
+    bits: Literal[4, 8, 16] = Field(
+        4,
+        description="causal_lm on a GPU: bits of a weight (4, 8: bitsandbytes); the CPU takes them as they are",
+    )
     num_cpus: float = Field(0.2, ge=0)
     num_gpus: float = Field(0, ge=0)
     threads: int = Field(1, ge=1)
@@ -84,6 +105,21 @@ class ScoutConfig(Strict):
     max_queued_requests: int = Field(32, ge=1)
     max_batch_size: int = Field(16, ge=1)
     batch_wait_s: float = Field(0.003, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_of_the_backend(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("backend") == "causal_lm":
+            return {"model": CAUSAL_LM, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _has_a_head(self) -> "ScoutConfig":
+        if self.head is None and self.model != OWN_MODELS[self.backend]:
+            raise ValueError(
+                f"no head for {self.model} is shipped: train one (docs/policy.md, The Scout) and name it in scout.head"
+            )
+        return self
 
     @model_validator(mode="after")
     def _scales_one_way(self) -> "ScoutConfig":

@@ -1,6 +1,7 @@
 """The lanes: who may answer, and where each of them stands."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -65,6 +66,49 @@ class EngineLane(LaneSwitch):
         return value
 
 
+class EncoderLane(LaneSwitch):
+    """A lane that makes embeddings, answered by a deployment of its own that holds a sentence encoder, on CPU."""
+
+    kind: Literal["encoder"]
+    name: Name
+    model: str = Field(
+        "all-minilm-l6-v2",
+        min_length=1,
+        description="the name that clients know; one in models/lock.toml, or any",
+    )
+    path: Path | None = Field(None, description="folder of the weights; None: `model` is in models/lock.toml")
+    location: Literal["device", "private"] = "device"
+    tier: Literal[1, 2, 3] = 1
+    context: int = Field(256, ge=8, description="tokens of one input, as the model counts them")
+    max_request_tokens: int = Field(
+        131_072,
+        ge=8,
+        description="tokens of all inputs of one request; as many as `dispatch.unary_s` has time for",
+    )
+    pooling: Literal["mean", "cls"] = Field("mean", description="as the model was trained")
+    num_cpus: float = Field(0.2, ge=0)
+    threads: int = Field(1, ge=1)
+    replicas: int = Field(1, ge=1)
+    max_ongoing_requests: int = Field(16, ge=2)
+    max_queued_requests: int = Field(32, ge=1)
+    max_batch_size: int = Field(8, ge=1, description="inputs at a time, of any requests")
+
+    @property
+    def embeddings(self) -> bool:
+        """Nothing else."""
+        return True
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """None: all of them are about answers in words."""
+        return frozenset()
+
+    @property
+    def off_because(self) -> str | None:
+        """It needs no address and no key."""
+        return None
+
+
 class HttpLane(LaneSwitch):
     """A lane answered by an HTTP endpoint, spoken to by CloudProxy alone."""
 
@@ -122,7 +166,7 @@ class HttpLane(LaneSwitch):
         return self
 
 
-Lane = Annotated[EngineLane | HttpLane, Field(discriminator="kind")]
+Lane = Annotated[EngineLane | EncoderLane | HttpLane, Field(discriminator="kind")]
 
 
 def is_loopback(host: str) -> bool:

@@ -1,5 +1,7 @@
 """The HTTP edge and the database."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from serve.bounds import Bounds
@@ -30,6 +32,10 @@ class ServerConfig(Strict):
     )
     max_ongoing_requests: int = Field(512, ge=1)
     max_queued_requests: int = Field(256, ge=1)
+
+    log_format: Literal["json", "text"] = Field(
+        "json", description="of the lines in the files of each replica"
+    )
 
     @property
     def bounds(self) -> Bounds:

@@ -39,7 +39,10 @@ class SignalsConfig(Strict):
 
     scout_deadline_s: float = Field(0.08, gt=0, description="past it the decision is made without the Scout")
     sure_at: float = Field(
-        0.75, ge=0, le=1, description="pre-scout confidence from which nobody else is asked"
+        0.75,
+        ge=0,
+        le=1,
+        description="pre-scout confidence from which nobody else is asked; 0: the Scout is never asked",
     )
     deadline_s: float = Field(5, gt=0, description="past it the sensitivity of a request is confidential")
     inline_chars: int = Field(20_000, ge=0, description="longer texts are read off the event loop")

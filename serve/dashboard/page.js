@@ -9,8 +9,13 @@ const LEFT = 54;
 const BOTTOM = 18;
 
 function usd(micro) {
-  const dollars = micro / 1e6;
-  return `$${dollars.toFixed(dollars !== 0 && Math.abs(dollars) < 1 ? 4 : 2)}`;
+  const dollars = Math.abs(micro) / 1e6;
+  const digits = dollars === 0 || dollars >= 1 ? 2 : dollars >= 0.001 ? 4 : 6;
+  return `${micro < 0 ? "\u2212" : ""}$${dollars.toFixed(digits)}`;
+}
+
+function interval(one) {
+  return one.low === null ? "–" : `${usd(one.low)} to ${usd(one.high)}`;
 }
 
 function share(part, whole) {
@@ -22,6 +27,10 @@ function milliseconds(value) {
   return value < 10000 ? `${value < 10 ? value.toFixed(1) : Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
+function signed(number) {
+  return `${number < 0 ? "\u2212" : "+"}${Math.abs(number).toFixed(3)}`;
+}
+
 function short(number) {
   if (number >= 1e6) return `${+(number / 1e6).toFixed(1)}M`;
   if (number >= 1e4) return `${+(number / 1e3).toFixed(1)}k`;
@@ -30,7 +39,9 @@ function short(number) {
 
 function start() {
   const at = (id) => document.getElementById(id);
+  const unfolded = new Set();
   let round = 0;
+  let last = null;
 
   function element(name, text, kind) {
     const made = document.createElement(name);
@@ -92,11 +103,15 @@ function start() {
   function show(found) {
     const all = found.totals;
     const answered = all.local + all.cloud;
+    const success = found.successes.find((one) => one.by === "total");
+    last = found;
     at("cards").replaceChildren(
       card("Requests", short(all.requests), `${short(all.failed)} not answered`),
-      card("Answered locally", share(all.local, answered), `${short(all.local)} of ${short(answered)}`),
+      card("Answered locally", share(all.local, answered), `${share(all.tier1, answered)} by tier 1, target 60 to 70%`),
       card("Spent", usd(all.cost), `${usd(all.always_cloud)} had the cloud answered all`),
       card("Saved", share(all.always_cloud - all.cost, all.always_cloud), usd(all.always_cloud - all.cost)),
+      card("Cost per success", success && success.cpst !== null ? usd(success.cpst) : "–",
+        success && success.low !== null ? `95%: ${interval(success)}` : "too few successes for an interval"),
       card("Fell back", share(all.fallbacks, all.requests), `${share(all.escalations, all.requests)} escalated`),
       card("Spilled", share(all.spilled, all.requests), "past a lane that was full or down"),
       card("Scout p95", milliseconds(found.scout_p95_ms), `p50 ${milliseconds(found.scout_p50_ms)}, limit ${milliseconds(found.scout_limit_ms)}`),
@@ -107,12 +122,14 @@ function start() {
     at("warnings").textContent = found.warnings.join(" ");
     at("split").replaceChildren(bars(found));
     at("spend").replaceChildren(lines(found));
-    table("tasks", ["task", "#requests", "#local", "#fell back", "#escalated", "#spent", "#always-cloud", "#good answers", "#cost per good answer"],
+    table("tasks", ["task", "#requests", "#local", "#fell back", "#escalated", "#spent", "#always-cloud", "#good answers"],
       found.tasks.map((one) => [one.task.replaceAll("_", " "), short(one.requests), share(one.local, one.requests),
         share(one.fallbacks, one.requests), share(one.escalations, one.requests), usd(one.cost), usd(one.always_cloud),
-        `${short(one.good)} (${one.told} told)`, one.good ? usd(one.cost / one.good) : "–"]));
+        `${short(one.good)} (${one.told} told)`]));
+    successes();
     table("lanes", ["lane", "where", "state", "#in flight", "#predicted wait", "#spilled"],
       found.lanes.map((one) => [one.name, one.location, one.state, `${one.in_flight}`, milliseconds(1000 * one.predicted_wait_s), short(one.spilled)]));
+    tables(found.tables);
     table("budgets", ["who", "period", "#spent", "#reserved", "#limit", "#used"],
       found.budgets.map((one) => [one.scope, one.period, usd(one.spent), usd(one.reserved), one.limit === null ? "–" : usd(one.limit),
         one.limit === null ? "" : share(one.spent + one.reserved, one.limit)]));
@@ -120,6 +137,47 @@ function start() {
       found.recent.map((one) => [clock(one.at), one.task.replaceAll("_", " "), one.data_class, one.lane ?? "nobody", one.reason.replaceAll("_", " "),
         one.error ?? "ok", `${one.attempts}`, usd(one.cost), milliseconds(one.latency_ms), milliseconds(one.overhead_ms), one.key, one.decision_id]));
     at("foot").textContent = `Policy ${found.policy_version.slice(0, 12)}. ${found.routers} Router(s). Pointsman ${found.version}.`;
+  }
+
+  function successes() {
+    const by = at("by").value;
+    const head = { task: "task type" }[by] ?? by;
+    const known = last === null ? [] : last.successes.filter((one) => one.by === by);
+    table("successes", [head, "#decisions", "#successes", "#judged", "#spent", "#corrections", "#cost per success", "#95% interval"],
+      known.map((one) => [by === "task" ? one.name.replaceAll("_", " ") : one.name, short(one.decisions), share(one.successes, one.decisions),
+        short(one.judged), usd(one.cost), usd(one.correction), one.cpst === null ? "–" : usd(one.cpst), interval(one)]));
+  }
+
+  function tables(found) {
+    at("tables").hidden = found === null;
+    if (found === null) return;
+    const trial = found.trial;
+    at("deciding").textContent = `${found.current ?? "No table"} decides${found.canary ? `; ${found.canary} is on trial with ${share(found.share, 1)} of the requests` : ""}.`
+      + (trial ? ` So far ${trial.compared} compared, ${trial.failed} of it failed; beside the current one `
+        + `${signed(trial.better)} (95%: ${signed(trial.low)} to ${signed(trial.high)}) in success \u2212 cost / worth: ${trial.why}.` : "");
+    const run = found.runs[0];
+    at("looked").hidden = !run;
+    at("looked").textContent = run ? `Last look for a better one, ${day(run.at)}: ${run.why ?? "still at it"}.` : "";
+    table("changes", ["#change", "when", "what", "decides", "on trial", "who", "why"],
+      found.changes.map((one) => [`${one.seq}`, day(one.at), one.what.replaceAll("_", " "), one.current ?? found.configured,
+        one.canary ? `${one.canary} (${share(one.share, 1)})` : "", one.who, one.why]));
+    at("versions").replaceChildren(...found.versions.map(explained));
+  }
+
+  function explained(one) {
+    const made = element("details", "");
+    made.append(element("summary", `${one.version}, kept ${day(one.at)} by ${one.who}: ${one.why}`));
+    const list = element("ul", "");
+    for (const line of [...one.proof, ...one.rows]) list.append(element("li", line));
+    if (one.rows.length === 0) list.append(element("li", "No row differs from the configured table."));
+    made.append(list);
+    made.open = unfolded.has(one.version);
+    made.addEventListener("toggle", () => unfolded[made.open ? "add" : "delete"](one.version));
+    return made;
+  }
+
+  function day(ms) {
+    return new Date(ms).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   }
 
   function table(id, heads, rows) {
@@ -203,6 +261,7 @@ function start() {
   at("forget").addEventListener("click", () => { sessionStorage.removeItem(KEPT); letIn(); refresh(); });
   at("refresh").addEventListener("click", refresh);
   at("hours").addEventListener("change", refresh);
+  at("by").addEventListener("change", successes);
   setInterval(() => { if (!document.hidden && at("door").hidden) refresh(); }, REFRESH_MS);
   refresh();
 }

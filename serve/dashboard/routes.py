@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 from serve import __version__, state
 from serve.config import Config
 from serve.dashboard import page
-from serve.dashboard.shown import Dashboard, Kept, LaneNow
+from serve.dashboard.shown import Dashboard, Kept, LaneNow, TablesKept, TablesNow, Trial
 from serve.errors import ConfigError, DashboardUnavailable, InvalidRequest
+from serve.ledger.money import MICRO
 from serve.ledger.terms import Terms
 from serve.metrics import catalogue as of
 from serve.metrics.routes import MetricsRoute, require_right
@@ -58,21 +60,25 @@ class DashboardRoutes:
     async def _numbers(self, request: Request) -> Response:
         require_right(request)
         hours, now = _hours(request), int(time.time() * 1000)
-        kept = await self._kept(hours, now)
+        kept, tables = await self._kept(hours, now)
         sheet = await self._metrics.everybody()
-        shown = self._shown(kept, sheet, hours, now)
+        shown = self._shown(kept, tables, sheet, hours, now)
         return JSONResponse(shown.model_dump(mode="json"), headers={"cache-control": "no-store"})
 
-    async def _kept(self, hours: int, now: int) -> Kept:
+    async def _kept(self, hours: int, now: int) -> tuple[Kept, TablesKept | None]:
         accounts = Terms(self._router.config).team_accounts(now / 1000)
         limits = {account.id: account.limit for account in accounts}
 
-        def read() -> Kept:
+        configured = self._router.tables.configured
+        per_minute = self._router.config.outcomes.correction_usd_per_hour * MICRO / 60
+
+        def read() -> tuple[Kept, TablesKept | None]:
             if self._store is None:
                 from serve.dashboard.store import DashboardStore
 
                 self._store = DashboardStore(state.open_database(self._url, durable=False))
-            return self._store.kept(hours, now, limits)
+            tables = None if configured is None else self._store.tables(configured)
+            return self._store.kept(hours, now, limits, per_minute), tables
 
         try:
             async with asyncio.timeout(LONGEST_S):
@@ -81,7 +87,7 @@ class DashboardRoutes:
             log.error("the dashboard cannot read the database: %s", type(error).__name__)
             raise DashboardUnavailable from None
 
-    def _shown(self, kept: Kept, sheet: Sheet, hours: int, now: int) -> Dashboard:
+    def _shown(self, kept: Kept, tables: TablesKept | None, sheet: Sheet, hours: int, now: int) -> Dashboard:
         config = self._router.config
         asked = sheet.total(of.REVIEWS) if any(key[0] == of.REVIEWS.name for key in sheet.gauges) else None
         return Dashboard(
@@ -96,6 +102,7 @@ class DashboardRoutes:
             scout_p95_ms=_ms(sheet.quantile(of.SIGNAL, 0.95, signal="scout")),
             scout_limit_ms=config.signals.scout_deadline_s * 1000,
             lanes=_lanes(self._router, sheet),
+            tables=_tables(self._router, tables),
             warnings=_warnings(self._router, config, sheet, kept),
         )
 
@@ -112,6 +119,14 @@ def _lanes(router: Router, sheet: Sheet) -> list[LaneNow]:
         )
         for lane in router.config.lanes
     ]
+
+
+def _tables(router: Router, kept: TablesKept | None) -> TablesNow | None:
+    configured, status, verdict = router.tables.configured, router.tables.status(), router.tables.verdict
+    if kept is None or configured is None:
+        return None
+    trial = Trial.model_validate(asdict(verdict)) if verdict and status["canary"] else None
+    return TablesNow.model_validate(dict(kept) | status | {"configured": configured.version, "trial": trial})
 
 
 def _warnings(router: Router, config: Config, sheet: Sheet, kept: Kept) -> list[str]:

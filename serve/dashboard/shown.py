@@ -1,5 +1,7 @@
 """What `GET /v1/dashboard` answers. Money in micro-dollars, times in Unix milliseconds, no content of requests."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 
@@ -14,6 +16,7 @@ class Totals(Money):
     """All decisions of the time asked for."""
 
     requests: int
+    tier1: int = Field(description="answers of the lowest tier")
     local: int
     cloud: int
     failed: int
@@ -42,6 +45,24 @@ class Task(Money):
     escalations: int
     good: int
     told: int
+
+
+class Success(BaseModel):
+    """What a success costs in one group: `cpst` with its 95 % interval, `low` to `high`; None: too little is known.
+
+    `cost` is everything that was spent, `correction` the work of people; `judged`: decisions that somebody spoke about.
+    """
+
+    by: Literal["total", "task", "tier", "lane", "key", "session"]
+    name: str
+    decisions: int
+    successes: int
+    judged: int
+    cost: float
+    correction: float
+    cpst: float | None
+    low: float | None
+    high: float | None
 
 
 class LaneNow(BaseModel):
@@ -82,12 +103,75 @@ class Recent(BaseModel):
     overhead_ms: float
 
 
+class TableChange(BaseModel):
+    """One change of the routing table in force; `current` None: the configured one."""
+
+    seq: int
+    at: int
+    what: str
+    who: str
+    why: str
+    current: str | None
+    canary: str | None
+    share: float
+
+
+class TableVersion(BaseModel):
+    """One table that is kept. `rows`: how it differs from the configured one; `proof`: what the log said of it."""
+
+    version: str
+    at: int
+    who: str
+    why: str
+    rows: list[str]
+    proof: list[str]
+
+
+class TableRun(BaseModel):
+    """One look for a better table, made on schedule; `outcome` None: it is being made."""
+
+    period: str
+    at: int
+    outcome: str | None
+    why: str | None
+
+
+class Trial(BaseModel):
+    """How the table on trial stands. `low` and `high`: of its success - cost / worth less the current table's."""
+
+    compared: int
+    failed: int
+    better: float
+    low: float
+    high: float
+    why: str
+
+
+class TablesKept(BaseModel):
+    """What the database says of routing tables, the newest first."""
+
+    changes: list[TableChange]
+    versions: list[TableVersion]
+    runs: list[TableRun]
+
+
+class TablesNow(TablesKept):
+    """Which routing tables decide in this Router; `share`, 0 to 1, is the canary's."""
+
+    configured: str
+    current: str | None
+    canary: str | None
+    share: float
+    trial: Trial | None
+
+
 class Kept(BaseModel):
     """What the database says."""
 
     totals: Totals
     timeline: list[Slice]
     tasks: list[Task]
+    successes: list[Success]
     budgets: list[Budget]
     recent: list[Recent]
 
@@ -105,4 +189,5 @@ class Dashboard(Kept):
     scout_p95_ms: float | None
     scout_limit_ms: float
     lanes: list[LaneNow]
+    tables: TablesNow | None = Field(description="None: the policy reads no routing table")
     warnings: list[str]

@@ -37,7 +37,11 @@ SKEW_S = 5
 
 def models(config: Config) -> Iterator[Finding]:
     """Every model that the configuration names: there, and with the right sha256."""
-    wanted = [*(e.model for e in config.engines.values()), *([config.scout.model] if config.scout else [])]
+    wanted = [
+        *(e.model for e in config.engines.values()),
+        *([config.scout.model] if config.scout else []),
+        *(str(lane.path or lane.model) for lane in config.encoders),
+    ]
     store = Store(lock.shipped(), cache_root())
     for name in dict.fromkeys(wanted):
         if name in store.lock.names:
@@ -79,6 +83,7 @@ def disk(config: Config) -> Iterator[Finding]:
     """Room for what is still to be fetched, and for the state."""
     store = Store(lock.shipped(), cache_root())
     names = {e.model for e in config.engines.values()} | ({config.scout.model} if config.scout else set())
+    names |= {lane.model for lane in config.encoders if lane.path is None}
     absent = [store.lock.find(n) for n in names & set(store.lock.names) if store.state(n) != "ready"]
     need = sum(artefact.size * (5 if artefact.convert else 2) for artefact in absent)
     yield _room("disk of the models", store.root, need)

@@ -32,6 +32,7 @@ LISTS = {
     ),
     "volumes": ("/api/v1/namespaces/{}/persistentvolumeclaims", "may you list volume claims?"),
 }
+ANSWERED = ("Error from server", "kubectl gave no list")  # there is a cluster, but not this in it
 RESTARTS = 3
 RUNNING, LATE_MIN = ("Running", "Succeeded"), 20
 
@@ -52,6 +53,9 @@ def look(namespace: str, context: str | None = None) -> Iterator[Finding]:
     judges = {"rayservice": services, "pods": pods, "network policies": policies, "volumes": volumes}
     for check, (path, hint) in LISTS.items():
         found = _list(base, path.format(namespace))
+        if isinstance(found, str) and not found.startswith(ANSWERED):
+            yield fail("cluster", found, "is it up, and the right one? kubectl config current-context")
+            return
         if isinstance(found, str):
             yield fail(check, found, hint)
         else:

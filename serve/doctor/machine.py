@@ -87,7 +87,7 @@ def processor(config: Config) -> Finding:
 
 
 def memory(config: Config, info: Path = Path("/proc/meminfo")) -> Finding:
-    """What is free against what the engines, the Scout and Ray will take. An estimate."""
+    """What is free against what the engines, the Scout, the encoders and Ray will take. An estimate."""
     if not info.is_file():
         return warn("memory", f"there is no {info}: not compared", "see that some GB are free")
     found = dict(re.findall(r"(?m)^(\w+): +(\d+) kB$", info.read_text()))
@@ -109,7 +109,8 @@ def needed(config: Config) -> int:
         (e.autoscaling.max_replicas if e.autoscaling else 1) * _engine(e) for e in config.engines.values()
     )
     scout = GIB * config.scout.most_replicas if config.scout else 0
-    return int(BASE + engines + scout)
+    encoders = GIB * sum(lane.replicas for lane in config.encoders)
+    return int(BASE + engines + scout + encoders)
 
 
 def shared_memory(place: Path = Path("/dev/shm")) -> Finding:  # noqa: S108 - looked at, not written

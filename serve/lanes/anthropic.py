@@ -13,7 +13,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 
 from serve.config import HttpLane
-from serve.errors import (
+from serve.lane_errors import (
     LaneError,
     LaneOverloaded,
     LaneProtocolError,

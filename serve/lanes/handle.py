@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from serve.errors import LaneError, LaneFull, LaneUnavailable, ReplicaDied
+from serve.lane_errors import LaneError, LaneFull, LaneUnavailable, ReplicaDied
 from serve.lanes.base import LaneCall, Piece
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from serve.config import Config, DispatchConfig, EngineLane, Lane
-from serve.errors import LaneError
+from serve.lane_errors import LaneError
 from serve.lanes.health import Health
 from serve.lanes.place import UNMEASURED_S, Call, Place
 from serve.policy import LaneState
@@ -214,7 +214,11 @@ class LaneLoad:
         """What Serve says of one engine's replicas."""
         for lane in self.config.lanes:
             if isinstance(lane, EngineLane) and lane.engine == engine:
-                self._seen[lane.name].place.report(replicas, note)
+                self.report(lane.name, replicas, note)
+
+    def report(self, name: str, replicas: int, note: str) -> None:
+        """What Serve says of the replicas behind one lane."""
+        self._seen[name].place.report(replicas, note)
 
 
 def _place_name(lane: Lane) -> tuple[str, str]:

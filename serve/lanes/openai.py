@@ -14,7 +14,7 @@ import openai
 from openai import AsyncOpenAI, AsyncStream
 
 from serve.config import HttpLane
-from serve.errors import (
+from serve.lane_errors import (
     LaneError,
     LaneMisconfigured,
     LaneOverloaded,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from serve.config import Config, EngineLane, Lane, OverflowConfig
+from serve.config import Config, EncoderLane, HttpLane, Lane, OverflowConfig
 
 WEIGHT = 0.2
 """Of the newest answer in the moving average of service times."""
@@ -53,10 +53,13 @@ class Place:
     def of(cls, lane: Lane, config: Config, clock: Callable[[], float]) -> "Place":
         """The place that answers for `lane`."""
         overflow = config.dispatch.overflow
-        if not isinstance(lane, EngineLane):
-            return cls(lane.max_in_flight, 0, 1, overflow, clock)
-        engine = config.engines[lane.engine]
         share = 1 / config.server.router_replicas
+        if isinstance(lane, HttpLane):
+            return cls(lane.max_in_flight, 0, 1, overflow, clock)
+        if isinstance(lane, EncoderLane):
+            slots, queue = lane.max_ongoing_requests, lane.max_queued_requests
+            return cls(slots, queue, share, overflow, clock, lane.replicas)
+        engine = config.engines[lane.engine]
         place = cls(engine.max_ongoing_requests, engine.max_queued_requests, share, overflow, clock)
         if engine.autoscaling is not None:
             place.replicas = max(1, engine.autoscaling.min_replicas)

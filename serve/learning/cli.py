@@ -45,9 +45,12 @@ def listed(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What decides now, every table that is kept, and every change of what decides."""
+    from serve.learning import runs
+
     with _opened(config) as (settings, store, tables):
         configured, base = _configured(settings), _base(settings)
         last, changes, kept = tables.last(), store.changes(base), store.versions(base)
+        looks = runs.last(store.engine, base)
     if as_json:
         print(
             json.dumps(
@@ -58,6 +61,7 @@ def listed(
                     "share": last.share,
                     "versions": [_described(v.table, v.at, v.who, v.why) for v in kept],
                     "changes": [asdict(one) for one in changes],
+                    "runs": [asdict(one) for one in looks],
                 },
                 indent=2,
             )
@@ -66,6 +70,10 @@ def listed(
     trial = f"; {last.canary} is on trial with {last.share:.0%} of the requests" if last.canary else ""
     out.print(f"{last.current or configured.version} decides{trial}.", markup=False)
     _show_changes(changes, configured.version)
+    if looks:
+        out.print(
+            f"Last looked on schedule {_moment(looks[0].at)}: {looks[0].why or 'still at it'}.", markup=False
+        )
     unused = [v.table.version for v in kept if v.table.version not in {c.current for c in changes}]
     if unused:
         out.print(f"Kept, never promoted: {', '.join(unused)}.", markup=False)
@@ -140,15 +148,14 @@ def learn(
         since_ms = int((time.time() - span.seconds(since)) * 1000)
     except ValueError:
         raise _fail(f"--since must be {span.WORDS}") from None
-    with _opened(config) as (settings, store, tables):
+    with _opened(config) as (settings, _, tables):
         goal = replace(USUAL, kept=kept, surely=max(0.0, kept - (USUAL.kept - USUAL.surely)))
         found = tables.search(since_ms, goal)
         _explain(found)
         if found.table is None or dry_run:
             return
         told = _told(found.why, asdict(found) | {"table": found.table.version})
-        store.keep(_base(settings), found.table, told)
-        change = tables.attempt(found.table.version, settings.learning.canary_share, found.worth, told)
+        change = tables.put_on_trial(found, settings.learning.canary_share, told)
     _say(change)
 
 

@@ -1,5 +1,7 @@
 """The `learning` section of the configuration."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -20,4 +22,8 @@ class LearningConfig(BaseModel):
     )
     poll_s: float = Field(
         2, ge=0.1, le=300, description="how often the database is asked, and a trial is judged, in seconds"
+    )
+    every: Literal["day", "week", "never"] | None = Field(
+        None,
+        description="how often a better table is looked for; left out: each week where `sweeps` are on, else never",
     )

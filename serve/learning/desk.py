@@ -3,15 +3,13 @@
 from dataclasses import asdict, replace
 
 from serve.learning.placed import Placed, base_of
-from serve.learning.propose import Goal, Proposal, propose
+from serve.learning.propose import Goal, Proposal, careful, propose
 from serve.learning.store import NOTHING, Change, TableRefused, TableStore, Told, What
 from serve.learning.trial import Verdict, judge
 from serve.routing_table import RoutingTable
 
 TRIAL = "trial"
 """Who ends a trial by its verdict."""
-LOOKS = 6 / 9.8696
-"""The k-th search for a better table may be wrong with alpha * LOOKS / k² at most: all of them with alpha."""
 
 
 class Tables:
@@ -57,8 +55,13 @@ class Tables:
     def search(self, since: int, goal: Goal) -> Proposal:
         """Look for a better table in what was logged since then, and keep nothing."""
         looks = 1 + sum(one.what == "canary" for one in self._store.changes(self._base))
-        careful = replace(goal, alpha=goal.alpha * LOOKS / looks**2)
-        return propose(self._store.log(since), self.current(), f"learned-{looks}", careful)
+        return propose(self._store.log(since), self.current(), f"learned-{looks}", careful(goal, looks))
+
+    def put_on_trial(self, found: Proposal, share: float, told: Told) -> Change:
+        """Keep the table that was found, and let it decide `share` of the requests on trial. Raises TableRefused."""
+        assert found.table is not None
+        self._store.keep(self._base, found.table, told)
+        return self.attempt(found.table.version, share, found.worth, told)
 
     def current(self) -> RoutingTable:
         """The table in force."""

@@ -90,7 +90,7 @@ def _cells(log: Log, bins: int = BINS) -> Ints:
 
 def _weights(log: Log) -> Floats:
     """For each decision and tier one over the mean chance, among decisions alike, of seeing it; 0 where it was not."""
-    cells = np.unique(_cells(log, ALIKE), return_inverse=True)[1]
+    cells = np.unique(_cells(log, ALIKE) << len(TIERS) | log.lanes, return_inverse=True)[1]
     count = np.bincount(cells)
     mean = np.stack([np.bincount(cells, column) / count for column in log.chance.T], axis=1)
     found: Floats = log.seen / np.maximum(mean[cells], LEAST)
@@ -101,13 +101,13 @@ def _robust(log: Log, values: Floats, cells: Ints, half: Ints, weight: Floats) -
     modelled = np.empty_like(values)
     for side in (0, 1):
         mine = half == side
-        modelled[mine] = _model(log, values, cells, ~mine)[cells[mine]]
+        modelled[mine] = _model(log, values, cells, ~mine)[cells[mine], log.lanes[mine]]
     modelled += weight * (values - modelled)
     return modelled
 
 
 def _model(log: Log, values: Floats, cells: Ints, half: Bools) -> Floats:
-    """The mean of every cell and tier in one half, drawn towards the mean of its task, and that towards all."""
+    """By cell and lanes the mean of every tier in one half, drawn towards that of its cell, its task, and of all."""
     place, tier = np.nonzero(log.seen & half[:, None])
     value = values[place, tier]
     tiers = len(TIERS)
@@ -115,7 +115,11 @@ def _model(log: Log, values: Floats, cells: Ints, half: Bools) -> Floats:
     prior = np.tile(of_all, len(TASKS))
     of_task = _means(log.task[place] * tiers + tier, value, prior.size, prior).reshape(len(TASKS), tiers)
     near = np.repeat(of_task, BINS, axis=0).ravel()
-    return _means(cells[place] * tiers + tier, value, near.size, near).reshape(len(TASKS) * BINS, tiers)
+    of_cell = _means(cells[place] * tiers + tier, value, near.size, near).reshape(-1, 1, tiers)
+    kinds = 1 << tiers
+    last = np.repeat(of_cell, kinds, axis=1).ravel()
+    group = (cells[place] * kinds + log.lanes[place]) * tiers + tier
+    return _means(group, value, last.size, last).reshape(-1, kinds, tiers)
 
 
 def _means(group: Ints, value: Floats, groups: int, prior: Floats) -> Floats:

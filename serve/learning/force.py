@@ -4,11 +4,15 @@ Belongs to the event loop. Knows no database.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 from serve.config import Config
 from serve.learning.lots import Drawn, Lots, lots
 from serve.learning.placed import Placed, base_of
 from serve.routing_table import RoutingTable
+
+if TYPE_CHECKING:
+    from serve.learning.trial import Verdict
 
 log = logging.getLogger("pointsman.learning")
 
@@ -21,6 +25,7 @@ class TablesInForce:
         self._placed: Placed | None = None
         self._lots: Lots | None = None
         self._drawn: list[tuple[Drawn, Config]] = []
+        self.verdict: Verdict | None = None
         self._rebuild()
 
     @property
@@ -35,8 +40,11 @@ class TablesInForce:
         self._config = config
         self._rebuild()
 
-    def follow(self, configured: RoutingTable, placed: Placed | None) -> None:
-        """The database says what is in force in place of `configured`."""
+    def follow(
+        self, configured: RoutingTable, placed: Placed | None, verdict: "Verdict | None" = None
+    ) -> None:
+        """The database says what is in force in place of `configured`, and how the trial stands."""
+        self.verdict = verdict
         # What nobody tracks nobody can judge, so there is no trial.
         seen = placed if placed is None or self._config.outcomes.enabled else placed.without_canary()
         if configured != self.configured or seen == self._placed:
@@ -66,6 +74,8 @@ class TablesInForce:
             self._lots, self._drawn = None, []
             return
         tiers = frozenset(lane.tier for lane in config.lanes)
+        if config.sweeps.enabled and config.sweeps.reach == "all":
+            tiers = frozenset({max(tiers)})  # sweeps try the lower ones at nobody's risk
         self._lots = lots(table, self._placed, config.learning.explore, tiers)
         self._drawn = [
             (Drawn(self._lots, lot), config if lot.table == table else config.with_table(lot.table))

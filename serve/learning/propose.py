@@ -4,7 +4,8 @@ Among all tables whose rows have a tier and a threshold, the one with the most s
 row. `worth`, what one more success may cost, is the least at which the share of always-highest's successes is kept.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -15,6 +16,7 @@ from serve.routing_table import TIERS, RoutingTable, Row, flat
 
 THRESHOLDS = 24
 WORTHS = np.geomspace(10.0, 1e6, 61)
+ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Goal:
     least   decisions without which nothing is said
     seen    decisions that must have tried a tier on a task before a row may choose it
     doubt   standard errors by which a row must look better before it changes
-    spare   standard errors by which a table must look better than the proof asks for
+    spares  standard errors by which tables must look better than the proof asks for: each gives a candidate, the
+            bold ones cost least and the careful ones are proven first
     """
 
     kept: float = 0.98
@@ -36,10 +39,17 @@ class Goal:
     least: int = 200
     seen: int = 8
     doubt: float = 0.25
-    spare: float = 0.5
+    spares: tuple[float, ...] = (0.5, 1.0, 2.0, 3.0)
 
 
 USUAL = Goal()
+LOOKS = 6 / 9.8696
+"""The k-th search for a better table may be wrong with alpha * LOOKS / k² at most: all of them with alpha."""
+
+
+def careful(goal: Goal, looks: int) -> Goal:
+    """The goal of a search after `looks` - 1 trials."""
+    return replace(goal, alpha=goal.alpha * LOOKS / looks**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +111,21 @@ def propose(log: Log, current: RoutingTable, version: str, goal: Goal = USUAL) -
     if len(log) < goal.least:
         return Proposal(None, f"{len(log):,} outcomes are too few: {goal.least:,} are needed", len(log))
     choosing = np.arange(len(log)) // 2 % 2 == 0
-    found, worth = _best(log.part(choosing), current, goal)
-    table = _named(found, current, version, log)
-    if table.tasks == current.tasks:
-        return Proposal(None, "no row has a better tier or threshold", len(log), worth)
-    proof = prove(log.part(~choosing), current, table, goal)
-    good, why = proof.verdict
-    return Proposal(table if good else None, why, len(log), worth, proof)
+    tried: list[tuple[RoutingTable, float, Proof]] = []
+    for found, worth in _best(log.part(choosing), current, goal):
+        table = _named(found, current, version, log)
+        if table.tasks != current.tasks and all(table.tasks != one.tasks for one, _, _ in tried):
+            tried.append((table, worth, prove(log.part(~choosing), current, table, goal)))
+    if not tried:
+        return Proposal(None, "no row has a better tier or threshold", len(log))
+    good = [one for one in tried if one[2].verdict[0]]
+    # Of what is proven the cheapest; of what is not the one that came nearest.
+    table, worth, proof = min(good, key=_cost_of) if good else max(tried, key=lambda one: one[2].kept)
+    return Proposal(table if good else None, proof.verdict[1], len(log), worth, proof)
+
+
+def _cost_of(one: tuple[RoutingTable, float, Proof]) -> float:
+    return one[2].candidate.per_success or np.inf
 
 
 def prove(log: Log, current: RoutingTable, candidate: RoutingTable, goal: Goal = USUAL) -> Proof:
@@ -136,37 +154,74 @@ def _bound(values: Floats, z: float) -> float:
     return float(values.mean() + z * values.std(ddof=1) / np.sqrt(values.size))
 
 
-def _best(log: Log, current: RoutingTable, goal: Goal) -> tuple[Tables, float]:
+def _best(log: Log, current: RoutingTable, goal: Goal) -> Iterator[tuple[Tables, float]]:
+    """A candidate for each of `goal.spares`, and what one more success may cost with it."""
     scored, now = scores(log), columns([current])
     ladder = Ladder(scored.task, scored.gain, measures(scored, now))
     choices = [_rows_of(task, ladder, log, now, goal) for task in range(len(TASKS))]
-    sums = [ladder.of_task(task, *choice) for task, choice in enumerate(choices)]
-    for worth in WORTHS.tolist():
-        picked = [_pick(one, len(log), worth, goal.doubt) for one in sums]
-        rows = list(zip(choices, picked, strict=True))
-        found = Tables(
-            np.array([[tiers[place] for (tiers, _), place in rows]]),
-            np.array([[levels[place] for (_, levels), place in rows]]),
-        )
-        if _kept(scored, found, goal):
+    gained = [ladder.of_task(task, *choice) for task, choice in enumerate(choices)]
+    whole = Ladder(scored.task, scored.gain, _keeping(scored, goal))
+    parts = [whole.of_task(task, *choice) for task, choice in enumerate(choices)]
+    starts = [[_pick(sums, len(log), one, goal.doubt) for sums in gained] for one in WORTHS.tolist()]
+    for spare in goal.spares:
+        found, least, worth = [0] * len(TASKS), np.inf, float(WORTHS[-1])
+        for start, one in zip(starts, WORTHS.tolist(), strict=True):
+            picked, costs = _cheapest(parts, start, len(log), goal, spare)
+            if costs < least:
+                found, least, worth = picked, costs, one
+        rows = list(zip(choices, found, strict=True))
+        tiers = np.array([[tiers[place] for (tiers, _), place in rows]])
+        yield Tables(tiers, np.array([[levels[place] for (_, levels), place in rows]])), worth
+
+
+def _keeping(scored: Scores, goal: Goal) -> Floats:
+    """What sums say of a table: success, cost, and for both shares of always-highest the difference and its square."""
+    s, highest = scored.success, scored.success[:, -1:]
+    kept, surely = s - goal.kept * highest, s - goal.surely * highest
+    return np.stack([s, scored.cost, kept, kept * kept, surely, surely * surely], axis=2)
+
+
+def _cheapest(
+    parts: list[Floats], start: list[int], count: int, goal: Goal, spare: float
+) -> tuple[list[int], float]:
+    """Row by row that with which a success costs least while the whole table keeps enough; and what it costs then.
+
+    `parts`: for each task the sums of `_keeping` for each of its rows. Infinite where `start` does not keep enough.
+    """
+    picked = list(start)
+    total = np.sum([part[place] for part, place in zip(parts, picked, strict=True)], axis=0)
+    least = float(_per_success(total[None], count, goal, spare)[0])
+    for _ in range(ROUNDS if least < np.inf else 0):
+        before = least
+        for task, part in enumerate(parts):
+            offered = total - part[picked[task]] + part
+            costs = _per_success(offered, count, goal, spare)
+            place = int(costs.argmin())
+            if costs[place] < least:
+                picked[task], total, least = place, offered[place], float(costs[place])
+        if least == before:
             break
-    return found, worth
+    return picked, least
 
 
-def _kept(scored: Scores, found: Tables, goal: Goal) -> bool:
-    """Whether the table keeps enough successes so clearly that the proof on the other half will likely succeed."""
-    rows = np.arange(len(scored))
-    mine, highest = scored.success[rows, found.chosen(0, scored.task, scored.gain)], scored.success[:, -1]
-    z = _z(goal)
-    return (
-        _bound(mine - goal.kept * highest, -goal.spare) >= 0
-        and _bound(mine - goal.surely * highest, -z - goal.spare) >= 0
-    )
+def _per_success(sums: Floats, count: int, goal: Goal, spare: float) -> Floats:
+    """Cost per success of each line; infinite where it is not clear that enough is kept for the proof to succeed."""
+    success, cost, kept, kept_squares, surely, surely_squares = sums.T
+    clear = _lower(kept, kept_squares, count, spare) >= 0
+    clear &= _lower(surely, surely_squares, count, _z(goal) + spare) >= 0
+    return np.where(clear & (success > 0), cost / np.maximum(success, 1e-9), np.inf)
+
+
+def _lower(total: Floats, squares: Floats, count: int, errors: float) -> Floats:
+    """The mean less so many standard errors."""
+    mean = total / count
+    found: Floats = mean - errors * np.sqrt(np.maximum(squares / count - mean**2, 0.0) / max(1, count - 1))
+    return found
 
 
 def _z(goal: Goal) -> float:
-    """Two bounds decide, so each takes half of what may go wrong."""
-    return NormalDist().inv_cdf(1 - goal.alpha / 2)
+    """Two bounds of each candidate decide, so each takes its part of what may go wrong."""
+    return NormalDist().inv_cdf(1 - goal.alpha / 2 / len(goal.spares))
 
 
 def _rows_of(task: int, ladder: Ladder, log: Log, now: Tables, goal: Goal) -> tuple[np.ndarray, Floats]:

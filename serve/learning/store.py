@@ -10,17 +10,18 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import JsonValue
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, case, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from serve import state
 from serve.errors import ConfigError
-from serve.learning.log import TASKS, Floats, Log, answered
+from serve.learning.log import TASKS, Floats, Log, Swept, answered, with_sweeps
 from serve.learning.placed import Placed
 from serve.learning.tables import CHANGES, TABLES, VERSIONS
 from serve.outcomes import tables as outcomes
 from serve.outcomes.queries import LEFT, success
 from serve.routing_table import RoutingTable
+from serve.sweeps import tables as sweeps
 
 What = Literal["canary", "promoted", "rolled_back"]
 MOST_JUDGED = 20_000
@@ -28,6 +29,7 @@ MOST_JUDGED = 20_000
 
 _v, _c = VERSIONS.c, CHANGES.c
 _d, _f, _k = outcomes.DECISIONS.c, outcomes.FEEDBACK.c, outcomes.CHOICES.c
+_s, _r = outcomes.SAMPLED.c, sweeps.RESULTS.c
 
 
 class TableRefused(ConfigError):
@@ -92,9 +94,15 @@ class TableStore:
         try:
             state.create(self._engine, TABLES)
             state.create(self._engine, outcomes.TABLES)
+            state.create(self._engine, sweeps.TABLES)
         except BaseException:
             self._engine.dispose()
             raise
+
+    @property
+    def engine(self) -> Engine:
+        """For who keeps other things of learning there."""
+        return self._engine
 
     def close(self) -> None:
         """Close every connection."""
@@ -186,10 +194,10 @@ class TableStore:
         return Outcomes(canary, won, cost, int(waited))
 
     def log(self, since: int) -> Log:
-        """Every decision of a table since then whose outcome is known, oldest first."""
+        """Every decision of a table since then whose outcome is known, oldest first, with what sweeps know of it."""
         wanted = (
-            select(_k.task, _k.gain, _k.tier, _k.p1, _k.p2, _k.p3, success().label("success"), _d.cost)
-            .select_from(_JOINED)
+            select(_k.task, *_COLUMNS)
+            .select_from(_SWEPT)
             .where(_k.at >= since, _KNOWN, _k.task.in_(TASKS))
             .order_by(_k.at, _k.decision_id)
         )
@@ -197,9 +205,13 @@ class TableStore:
             rows = connection.execute(wanted).all()
         places = {name: place for place, name in enumerate(TASKS)}
         task = np.array([places[row.task] for row in rows], dtype=np.int64)
-        values = np.array([tuple(row)[1:] for row in rows], dtype=np.float64).reshape(-1, 7)
-        gain, tier, p1, p2, p3, won, cost = values.T
-        return answered(task, gain, tier.astype(np.int64) - 1, np.stack([p1, p2, p3], axis=1), won, cost)
+        values = np.array([tuple(row)[1:] for row in rows], dtype=np.float64).reshape(-1, len(_COLUMNS))
+        gain, tier, p1, p2, p3, won, cost, lanes, s1, s2, asked, won_below, cost_below = values.T
+        log = answered(task, gain, tier.astype(np.int64) - 1, np.stack([p1, p2, p3], axis=1), won, cost)
+        share = np.stack([s1, s2, np.zeros_like(s1)], axis=1)  # nobody sweeps the highest tier
+        return with_sweeps(
+            log, Swept(lanes.astype(np.int64), share, asked.astype(np.int64) - 1, won_below, cost_below)
+        )
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(**state.READ_ONLY)
@@ -207,6 +219,26 @@ class TableStore:
 
 _JOINED = outcomes.CHOICES.join(outcomes.DECISIONS, _k.decision_id == _d.decision_id).outerjoin(
     outcomes.FEEDBACK, _d.decision_id == _f.decision_id
+)
+_SWEPT = _JOINED.outerjoin(outcomes.SAMPLED, _s.decision_id == _k.decision_id).outerjoin(
+    sweeps.RESULTS, (_r.decision_id == _s.decision_id) & _r.good.is_not(None)
+)
+# A judge and the validators say whether an answer is good; agreement only says that it is as good as the accepted one.
+_WON_BELOW = case((_r.good.is_not(True), 0), (_r.score.is_not(None), 1), else_=success())
+_COLUMNS = (
+    _k.gain,
+    _k.tier,
+    _k.p1,
+    _k.p2,
+    _k.p3,
+    success().label("success"),
+    _d.cost,
+    func.coalesce(_s.lanes, 0).label("lanes"),
+    func.coalesce(_s.s1, 0.0).label("s1"),
+    func.coalesce(_s.s2, 0.0).label("s2"),
+    func.coalesce(_r.to_tier, 0).label("asked"),
+    _WON_BELOW.label("won_below"),
+    func.coalesce(_r.cost, 0).label("cost_below"),
 )
 # Who left before the end said nothing of the answer.
 _KNOWN = _f.success.is_not(None) | _d.error.is_(None) | (_d.error != LEFT)

@@ -36,3 +36,16 @@ CHANGES = Table(
     Column("share", Float, nullable=False),
     Column("worth", Float, nullable=False),
 )
+
+RUNS = Table(
+    "routing_table_runs",
+    TABLES,
+    Column("base", String, primary_key=True),
+    Column("period", String, primary_key=True),  # the day or week that it was due in
+    Column("at", BigInteger, nullable=False),  # begun
+    Column("who", String, nullable=False),
+    Column("ended", BigInteger),
+    Column("outcome", String),
+    Column("why", Text),
+    Column("version", String),  # the table that went on trial
+)

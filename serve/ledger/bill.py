@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
-from serve.errors import LaneError, LaneUnledgered, LaneUnpaid
+from serve.lane_errors import LaneError, LaneUnledgered, LaneUnpaid
 from serve.ledger import money
 from serve.ledger.desk import Desk, LedgerDown, new_id
 from serve.ledger.entries import Record, Reserve, Settle, Spent, milliseconds
@@ -85,7 +85,9 @@ class Bill:
         """Settle one attempt; None: it was never made, or cost nothing."""
         cost = 0
         if tokens is not None:
-            cost = charge.tariff.cost(tokens.input, tokens.cached, tokens.output)
+            cost = charge.tariff.cost(
+                tokens.input, tokens.cached, tokens.output, tokens.written, tokens.written_1h
+            )
         self.cost += cost
         self.billed += cost if charge.tariff.billed else 0
         if tokens is not None and (tokens.certain or not charge.tariff.free):
@@ -141,7 +143,7 @@ class Charge:
 
     def __post_init__(self) -> None:
         most = worst(self.size, self.tariff)
-        self.reserved = self.tariff.cost(most.input, most.cached, most.output)
+        self.reserved = self.tariff.cost(most.input, most.cached, most.output, most.written, most.written_1h)
 
     def taken(self) -> None:
         """The lane has the call: from now on it may cost something."""

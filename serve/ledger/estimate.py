@@ -3,10 +3,11 @@
 Fails closed: what a provider does not say, or cannot be true, is taken as the worst case.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from serve.ledger.prices import Tariff
-from serve.wire.openai_answer import Usage
+from serve.wire.openai_answer import PromptDetails, Usage
 
 # Input is counted with OpenAI's ranks. Other vocabularies need up to half as many tokens again for the same text
 # (code and languages other than English most), templates add some for each request, and an offer of tools a
@@ -23,23 +24,32 @@ UNSEEN_TOKENS_PER_S = 200
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What of a request costs. `limit`: the client's own limit of output tokens per choice."""
+    """What of a request costs. `limit`: the client's own limit of output tokens per choice.
+
+    `kept`: how long its marks ask for the prompt to be kept in a provider's cache, None where it has none.
+    """
 
     input_tokens: int
     limit: int | None
     choices: int = 1
     media: int = 0
     tools: bool = False
+    kept: Literal["5m", "1h"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What was billed for. `cached` is part of `input`; `certain`: the provider said so, and it can be true."""
+    """What was billed for. `certain`: the provider said so, and it can be true.
+
+    `cached` (read from a cache) and `written` (into one) are part of `input`, `written_1h` is part of `written`.
+    """
 
     input: int
     cached: int
     output: int
     certain: bool
+    written: int = 0
+    written_1h: int = 0
 
 
 def worst(size: Size, tariff: Tariff) -> Tokens:
@@ -47,7 +57,9 @@ def worst(size: Size, tariff: Tariff) -> Tokens:
     tokens = int(size.input_tokens * OTHER_VOCABULARIES) + TEMPLATE_TOKENS
     tokens += TOOLS_TOKENS * size.tools + MEDIA_TOKENS * size.media
     most = tariff.most if size.limit is None else size.limit
-    return Tokens(tokens, 0, most * size.choices, certain=False)
+    written = tokens if size.kept and tariff.writes else 0
+    hour = written if size.kept == "1h" else 0
+    return Tokens(tokens, 0, most * size.choices, certain=False, written=written, written_1h=hour)
 
 
 def usual(size: Size) -> Tokens:
@@ -65,8 +77,11 @@ def reported(usage: Usage | None, heard: int, size: Size, tariff: Tariff) -> Tok
     taken, given = usage.prompt_tokens, usage.completion_tokens
     if not (1 <= taken <= bounds[0] and (heard > 0) <= given <= bounds[1]):
         return None
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-    return Tokens(taken, min(cached or 0, taken), given, certain=True)
+    details = usage.prompt_tokens_details or PromptDetails()
+    cached = min(details.cached_tokens or 0, taken)
+    written = min(details.cache_write_tokens or 0, taken - cached)
+    hour = min(details.cache_write_1h_tokens or 0, written)
+    return Tokens(taken, cached, given, certain=True, written=written, written_1h=hour)
 
 
 def cut(heard: int, thought_s: float, size: Size, tariff: Tariff) -> Tokens:
@@ -77,4 +92,4 @@ def cut(heard: int, thought_s: float, size: Size, tariff: Tariff) -> Tokens:
     """
     most = worst(size, tariff)
     written = heard + UNDER_WAY_TOKENS + int(thought_s * UNSEEN_TOKENS_PER_S)
-    return Tokens(most.input, 0, min(most.output, written), certain=False)
+    return replace(most, output=min(most.output, written))

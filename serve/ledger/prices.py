@@ -6,7 +6,7 @@ Knows configurations. Does not know requests.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serve.config import ON_PREMISES, Config, EngineLane, Lane
+from serve.config import ON_PREMISES, Config, EngineLane, HttpLane, Lane
 from serve.ledger.config import Price
 from serve.ledger.money import micro
 
@@ -18,6 +18,8 @@ class Tariff:
     billed  somebody outside asks for this money: it is reserved, and budgets may forbid it. What our own hardware
             costs is shown and recorded, and forbids nothing.
     most    output tokens of one answer when the client sets no limit
+    writes  what is written into its cache costs more than input: a quarter more, or twice as much for an hour
+            (Anthropic's price list)
     """
 
     input: int
@@ -27,16 +29,23 @@ class Tariff:
     version: str
     context: int
     most: int
+    writes: bool = False
 
     @property
     def free(self) -> bool:
         """Nothing that happens here costs anything."""
         return not (self.input or self.output or self.cached or self.billed)
 
-    def cost(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
-        """Micro-dollars, rounded up; `cached_tokens` are part of `input_tokens`."""
+    def cost(
+        self, input_tokens: int, cached_tokens: int, output_tokens: int, written: int = 0, written_1h: int = 0
+    ) -> int:
+        """Micro-dollars, rounded up.
+
+        `cached_tokens` and `written` are part of `input_tokens`, `written_1h` is part of `written`.
+        """
         fresh = input_tokens - cached_tokens
         parts = fresh * self.input + cached_tokens * self.cached + output_tokens * self.output
+        parts += -(-(written + 3 * written_1h) * self.input // 4)
         return -(-parts // 1_000_000)
 
 
@@ -54,7 +63,7 @@ def _tariff(lane: Lane, config: Config) -> Tariff:
     billed = outside or (lane.kind != "engine" and lane.location != "device" and price is not None)
     price = price or Price(input=0, output=0)
     cached = price.input if price.cached_input is None else price.cached_input
-    most = DEFAULT_OUTPUT_TOKENS if isinstance(lane, EngineLane) else lane.max_output_tokens
+    most = lane.max_output_tokens if isinstance(lane, HttpLane) else DEFAULT_OUTPUT_TOKENS
     return Tariff(
         micro(price.input),
         micro(price.output),
@@ -63,6 +72,7 @@ def _tariff(lane: Lane, config: Config) -> Tariff:
         config.prices.version,
         lane.context,
         most,
+        writes=lane.kind == "anthropic",
     )
 
 

@@ -47,7 +47,14 @@ class Purse:
 
 def _size(signals: Signals, request: ChatRequest, view: RequestView) -> Size:
     tools = bool(view.tool_names)
-    return Size(signals.context.input_tokens, view.output_tokens, request.n or 1, len(view.opaque), tools)
+    return Size(
+        signals.context.input_tokens,
+        view.output_tokens,
+        request.n or 1,
+        len(view.opaque),
+        tools,
+        request.kept,
+    )
 
 
 def _session(header: str | None) -> str | None:

@@ -79,6 +79,11 @@ SHADOWS = _count(
     "purpose",
     "outcome",
 )
+LEARNING = _count(
+    "learning_runs",
+    "Looks for a better routing table on schedule, by what came of them: `trial`, `nothing`, `busy`, `failed`",
+    "outcome",
+)
 AUDIT_FAILURES = _count("audit_write_failures", "Writes of the audit log that failed")
 AUDIT_LOST = _count("audit_lost", "Records of the audit log that were not written")
 SIGNAL_FAILURES = _count("signal_failures", "Signals that failed or were late", "signal")
@@ -113,7 +118,8 @@ MERGED = _gauge(
 
 CPST = _gauge(
     "cpst_usd",
-    "US dollars per successful task in the last `metrics.cpst_hours`, by `task`, `tier`, `lane` or in `total`",
+    "US dollars per successful task in the last `metrics.cpst_hours`, by `task`, `tier`, `lane`, in `total`, and where "
+    "that is configured by `key` and `session`",
     "by",
     "group",
     merge="max",
@@ -127,9 +133,9 @@ DECISIONS = _gauge("decisions", "All decisions of the same time", "by", "group",
 
 CATALOGUE = (
     REQUESTS, PLACES, REFUSALS, ATTEMPTS, FALLBACKS, ESCALATIONS, SPILLS, REPAIRS, REASKS, INVALID, STREAMS, COST,
-    ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, SHADOWS, AUDIT_FAILURES, AUDIT_LOST,
-    SIGNAL_FAILURES, SIGNAL, STAGE, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP, LEDGER_UP,
-    RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED, CPST, CPST_LOW, CPST_HIGH, SUCCESSES, DECISIONS,
+    ALWAYS_CLOUD, TOKENS, BUDGET, UNLEDGERED, KEY_REQUESTS, KEY_COST, SHADOWS, LEARNING, AUDIT_FAILURES,
+    AUDIT_LOST, SIGNAL_FAILURES, SIGNAL, STAGE, OVERHEAD, FIRST_TOKEN, ANSWER, IN_FLIGHT, WAIT, READY, AUDIT_UP,
+    LEDGER_UP, RELOAD_REFUSED, REVIEWS, ROUTERS, MERGED, CPST, CPST_LOW, CPST_HIGH, SUCCESSES, DECISIONS,
 )  # fmt: skip
 BY_NAME = {metric.name: metric for metric in CATALOGUE}
 

@@ -9,6 +9,9 @@ class MetricsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     by_key: bool = Field(False, description="requests and cost by the name of the key, too")
+    by_session: bool = Field(
+        False, description="cost per success of the 50 busiest sessions, by the hash of their name, too"
+    )
     share_s: float = Field(
         2, gt=0, le=10, description="seconds between two snapshots of one Router in the state database"
     )

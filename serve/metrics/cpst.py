@@ -79,7 +79,8 @@ def _gauges(engine: Engine, config: Config) -> Iterator[tuple[Series, float]]:
 
     since = int((time.time() - config.metrics.cpst_hours * 3600) * 1000)
     per_minute = config.outcomes.correction_usd_per_hour * 1e6 / 60
-    names = (*DIMENSIONS, "key") if config.metrics.by_key else DIMENSIONS
+    more = {"key": config.metrics.by_key, "session": config.metrics.by_session}
+    names = (*DIMENSIONS, *(name for name, wanted in more.items() if wanted))
     with engine.connect().execution_options(**state.READ_ONLY) as connection:
         if not inspect(connection).has_table(tables.FEEDBACK.name):
             return
@@ -87,7 +88,8 @@ def _gauges(engine: Engine, config: Config) -> Iterator[tuple[Series, float]]:
             yield from _told("total", group)
         for name in names:
             for group in queries.groups(connection, since, report.DIMENSIONS[name], per_minute):
-                yield from _told(name, group)
+                if name != "session" or group.name != queries.NOBODY:
+                    yield from _told(name, group)
 
 
 def _told(by: str, group: "Group") -> Iterator[tuple[Series, float]]:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from serve.attempts import Answer
 from serve.config import ON_PREMISES, Config
 from serve.errors import HttpError
+from serve.job import Answer
 from serve.ledger.estimate import Tokens
 from serve.ledger.prices import Tariff, tariffs
 from serve.metrics import catalogue as of
@@ -107,6 +107,10 @@ class Meters:
     def shadow(self, purpose: str, outcome: str) -> None:
         """A call in the background is over, or was not made."""
         self.book.add(of.SHADOWS, purpose, outcome)
+
+    def learned(self, outcome: str) -> None:
+        """A look for a better routing table, made on schedule, is over."""
+        self.book.add(of.LEARNING, outcome)
 
     def _tried(self, task: str, trail: Trail, tried: tuple[tuple[str, str], ...]) -> None:
         for lane, end in tried:

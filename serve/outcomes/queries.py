@@ -1,6 +1,6 @@
 """What the database counts for a report: grouped sums, percentiles and lists of what failed. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Float,
     Row,
+    Select,
     and_,
     case,
     cast,
@@ -25,6 +26,9 @@ from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS
 
 NO_FAULT = ("ok", "repaired", "reasked", "asked", "cancelled")
 LEFT = "left"
+TOTAL = "total"
+NOBODY = "none"
+"""The name of a group of decisions that have no lane, tier or session."""
 DAY_MS = 86_400_000
 MOST_LISTED = 50
 
@@ -72,13 +76,50 @@ def groups(
     connection: Connection, since: int, dimension: ColumnElement[Any] | None, correction: float
 ) -> list[Group]:
     """By the values of `dimension`, the most frequent first. `correction`: micro-dollars of a person's minute."""
-    name = literal("total") if dimension is None else dimension
+    name = literal(TOTAL) if dimension is None else dimension
+    wanted = _sums(since, correction, name.label("name")).order_by(func.count().desc(), "name")
+    if dimension is not None:
+        wanted = wanted.group_by(dimension).limit(MOST_LISTED)
+    return [
+        _group(row["name"], row, correction) for row in connection.execute(wanted).mappings() if row["count_"]
+    ]
+
+
+def groups_by_each(
+    connection: Connection, since: int, dimensions: Mapping[str, ColumnElement[Any]], correction: float
+) -> dict[str, list[Group]]:
+    """The same by each of `dimensions`, and in `total`, from one look at every row: for dimensions of few values."""
+    columns = [column.label(f"by_{name}") for name, column in dimensions.items()]
+    added: dict[str, dict[object, dict[str, float]]] = {TOTAL: {}, **{name: {} for name in dimensions}}
+    wanted = _sums(since, correction, *columns).group_by(*dimensions.values())
+    for row in connection.execute(wanted).mappings():
+        for name, values in added.items():
+            value = TOTAL if name == TOTAL else row[f"by_{name}"]
+            sums = values.setdefault(value, dict.fromkeys(_SUMMED, 0))
+            for part in _SUMMED:
+                sums[part] += row[part]
+    return {name: _listed(values, correction) for name, values in added.items()}
+
+
+def _listed(values: Mapping[object, Mapping[str, float]], correction: float) -> list[Group]:
+    found = [_group(value, sums, correction) for value, sums in values.items()]
+    return sorted(found, key=lambda group: (-group.decisions, group.name))[:MOST_LISTED]
+
+
+_SUMMED = (
+    *("count_", "local", "cloud", "s", "unknown", "judged", "complaints", "cost", "billed", "baseline"),
+    *("minutes", "passed_on", "invalid", "x", "xx", "xs"),
+)
+
+
+def _sums(since: int, correction: float, *names: ColumnElement[Any]) -> Select[Any]:
+    """Everything a group is made of, beside `names`."""
     minutes = func.coalesce(_f.correction_minutes, 0.0)
     x = cast(_d.cost, Float) + minutes * correction
     s = cast(success(), Float)
     unknown = and_(_f.success.is_(None), _d.error == LEFT)
     wanted = select(
-        name.label("name"),
+        *names,
         func.count().label("count_"),
         _count(LOCAL).label("local"),
         _count(CLOUD).label("cloud"),
@@ -96,35 +137,32 @@ def groups(
         func.sum(x * x).label("xx"),
         func.sum(x * s).label("xs"),
     )
-    wanted = wanted.select_from(JOINED).where(_d.at >= since).order_by(func.count().desc(), "name")
-    if dimension is not None:
-        wanted = wanted.group_by(dimension).limit(MOST_LISTED)
-    return [_group(row, correction) for row in connection.execute(wanted) if row.count_]
+    return wanted.select_from(JOINED).where(_d.at >= since)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-def _group(row: Row[Any], correction: float) -> Group:
-    count, s = int(row.count_), int(row.s)
-    sums = Sums(count, s, float(row.x), float(row.xx), float(row.xs))
+def _group(name: object, row: Mapping[Any, Any], correction: float) -> Group:
+    count, s = int(row["count_"]), int(row["s"])
+    sums = Sums(count, s, float(row["x"]), float(row["xx"]), float(row["xs"]))
     return Group(
-        name="none" if row.name is None else str(row.name),
+        name=NOBODY if name is None else str(name),
         decisions=count,
-        local=int(row.local),
-        cloud=int(row.cloud),
+        local=int(row["local"]),
+        cloud=int(row["cloud"]),
         successes=s,
-        failures=count - s - int(row.unknown),
-        unknown=int(row.unknown),
-        judged=int(row.judged),
-        complaints=int(row.complaints),
-        cost_usd=int(row.cost) / 1e6,
-        billed_usd=int(row.billed) / 1e6,
-        baseline_usd=int(row.baseline) / 1e6,
-        correction_usd=float(row.minutes) * correction / 1e6,
-        fallback_rate=int(row.passed_on) / count,
-        validation_failure_rate=int(row.invalid) / count,
+        failures=count - s - int(row["unknown"]),
+        unknown=int(row["unknown"]),
+        judged=int(row["judged"]),
+        complaints=int(row["complaints"]),
+        cost_usd=int(row["cost"]) / 1e6,
+        billed_usd=int(row["billed"]) / 1e6,
+        baseline_usd=int(row["baseline"]) / 1e6,
+        correction_usd=float(row["minutes"]) * correction / 1e6,
+        fallback_rate=int(row["passed_on"]) / count,
+        validation_failure_rate=int(row["invalid"]) / count,
         cpst=cpst(sums),
     )
 

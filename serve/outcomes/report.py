@@ -20,7 +20,7 @@ from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT
 from serve.sweeps import evidence
 from serve.sweeps import store as sweeps
 
-LOCAL_TARGET = (0.60, 0.70)
+TIER1_TARGET = (0.60, 0.70)
 SAVED_TARGET = (0.50, 0.70)
 PROMOTE_OVER, DEMOTE_UNDER = 0.15, 0.02
 ENOUGH = 50
@@ -122,6 +122,7 @@ class Report:
     baseline_lane: str | None
     correction_usd_per_hour: float
     total: Group | None = None
+    tier1_share: float | None = None
     local_share: float | None = None
     saved_share: float | None = None
     local_p95_ms: float | None = None
@@ -180,6 +181,7 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
     has_scout = tables.has_table(SCOUT.name)
     scout = queries.scout(connection, since, SCOUT_LIMIT_MS) if has_scout else NOT_ASKED
     failed = [Failed(*row) for row in queries.attempts(connection, since)]
+    tier1 = _tier1_share(by["tier"])
 
     def reach(column: ColumnElement[Any], share: float, where: ColumnElement[bool]) -> float | None:
         return queries.percentile(connection, since, column, where, share)
@@ -190,6 +192,7 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         baseline_lane=baseline_lane(config),
         correction_usd_per_hour=config.outcomes.correction_usd_per_hour,
         total=total,
+        tier1_share=tier1,
         local_share=_local_share(total),
         saved_share=_saved_share(total),
         local_p95_ms=reach(_d.latency_ms, 0.95, queries.LOCAL),
@@ -202,7 +205,7 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         by_location=by["location"],
         by_tier=by["tier"],
         by_key=by["key"],
-        by_session=[group for group in by["session"] if group.name != "none"],
+        by_session=[group for group in by["session"] if group.name != queries.NOBODY],
         advice=[_advice(group) for group in by["task"]],
         validation=_trend(*halves),
         sweeps=[_swept(cell, config) for cell in sweeps.cells(connection, since)],
@@ -211,7 +214,7 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         labels=dict(queries.labels(connection, since)),
         rejected=[one for one in failed if one.outcome in POOR],
         fallbacks=[one for one in failed if one.outcome not in POOR],
-        alerts=[*_alerts(*halves), *_late(scout)],
+        alerts=[*_missed(total, tier1), *_alerts(*halves), *_late(scout)],
     )
 
 
@@ -224,6 +227,12 @@ def _nothing(config: Config, since: int, until: int) -> Report:
 def _local_share(total: Group | None) -> float | None:
     answered = total.local + total.cloud if total else 0
     return total.local / answered if total and answered else None
+
+
+def _tier1_share(tiers: list[Group]) -> float | None:
+    """Of the answers, those of the lowest tier."""
+    answers = {group.name: group.local + group.cloud for group in tiers}
+    return answers.get("1", 0) / sum(answers.values()) if any(answers.values()) else None
 
 
 def _saved_share(total: Group | None) -> float | None:
@@ -276,6 +285,25 @@ def _trend(before: Half, after: Half) -> Trend:
 
 def _rate(half: Half) -> float | None:
     return half.invalid / half.decisions if half.decisions else None
+
+
+def _missed(total: Group | None, tier1: float | None) -> Iterator[str]:
+    """Targets that were missed on the dear side; above them there is nothing to mend."""
+    if total is None or total.decisions < ENOUGH:
+        return
+    if tier1 is not None and tier1 < TIER1_TARGET[0]:
+        yield (
+            f"Tier 1 gave {tier1:.0%} of the answers, under the target of {TIER1_TARGET[0]:.0%} to "
+            f"{TIER1_TARGET[1]:.0%}. Sweeps try which task types could move to it."
+        )
+    saved = _saved_share(total)
+    if saved is not None and saved < SAVED_TARGET[0]:
+        yield (
+            f"Providers billed {saved:.0%} less than always-cloud, under the target of {SAVED_TARGET[0]:.0%} to "
+            f"{SAVED_TARGET[1]:.0%}."
+            if saved >= 0
+            else f"Providers billed {-saved:.0%} more than always-cloud would have."
+        )
 
 
 def _late(scout: ScoutTimes) -> Iterator[str]:

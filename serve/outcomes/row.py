@@ -107,4 +107,19 @@ class Chosen:
     p3: float
 
 
-Entry = Tracked | Repeated | Chosen
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One decision that was answered while a sweep was open.
+
+    lanes   which tiers had a lane for it: 1 for tier 1, 2 for tier 2, 4 for tier 3, added up
+    s1, s2  how likely it was that the sweep asked the lane of this tier, 0 to 1
+    """
+
+    decision_id: str
+    at: int
+    lanes: int
+    s1: float
+    s2: float
+
+
+Entry = Tracked | Repeated | Chosen | Sampled

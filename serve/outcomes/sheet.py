@@ -4,7 +4,7 @@ Knows decisions and money. Does not know databases.
 """
 
 from serve.config import ON_PREMISES, Config
-from serve.errors import AnswerInvalid, AnswerUnsure, LaneAbsent, LaneFull, LaneSilent
+from serve.lane_errors import AnswerInvalid, AnswerUnsure, LaneAbsent, LaneFull, LaneSilent
 from serve.ledger.terms import Terms
 from serve.outcomes.row import Row, Step, Tracked
 from serve.trail import Ended

@@ -96,7 +96,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;min-width:60%}
 th,td{padding:.25rem .75rem;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-th:first-child,td:first-child{text-align:left;padding-left:0}
+th:first-child,td:first-child{text-align:left;padding-left:0;white-space:normal}
 th{font-weight:600;border-bottom:1px solid currentColor}
 tr:nth-child(even) td{background:rgb(128 128 128/.1)}
 p.note{margin:.5rem 0;opacity:.75;font-size:.9rem}

@@ -7,9 +7,9 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve import state
-from serve.outcomes.row import Chosen, Entry, Repeated, Tracked
+from serve.outcomes.row import Chosen, Entry, Repeated, Sampled, Tracked
 from serve.outcomes.said import Said, Taken
-from serve.outcomes.tables import CHOICES, DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
+from serve.outcomes.tables import CHOICES, DECISIONS, FEEDBACK, SAMPLED, SCOUT, STEPS, TABLES
 
 DAY_MS = 86_400_000
 
@@ -52,6 +52,7 @@ class Store:
         ]
         repeated = [entry.decision_id for entry in entries if isinstance(entry, Repeated)]
         choices = [asdict(entry) for entry in entries if isinstance(entry, Chosen)]
+        sampled = [asdict(entry) for entry in entries if isinstance(entry, Sampled)]
         with self._engine.begin() as connection:
             if rows:
                 connection.execute(self._insert(DECISIONS).on_conflict_do_nothing(), rows)
@@ -64,6 +65,8 @@ class Store:
                 connection.execute(update(DECISIONS).where(mine).values(retried=True))
             if choices:
                 connection.execute(self._insert(CHOICES).on_conflict_do_nothing(), choices)
+            if sampled:
+                connection.execute(self._insert(SAMPLED).on_conflict_do_nothing(), sampled)
 
     def say(self, said: Said) -> Taken:
         """Keep what is said of one decision: the last word counts, but none replaces a reviewer's but a reviewer's."""
@@ -101,4 +104,5 @@ class Store:
             connection.execute(delete(STEPS).where(STEPS.c.at < limit))
             connection.execute(delete(SCOUT).where(SCOUT.c.at < limit))
             connection.execute(delete(CHOICES).where(CHOICES.c.at < limit))
+            connection.execute(delete(SAMPLED).where(SAMPLED.c.at < limit))
             connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))

@@ -80,6 +80,17 @@ FEEDBACK = Table(
     Column("reviewer", Boolean, nullable=False),
 )
 
+SAMPLED = Table(
+    "decision_sweeps",
+    TABLES,
+    Column("decision_id", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("lanes", Integer, nullable=False),  # tiers that had a lane for it: 1, 2 and 4 added up
+    Column("s1", Float, nullable=False),  # how likely it was that this tier would be asked
+    Column("s2", Float, nullable=False),
+    Index("decision_sweeps_by_time", "at"),
+)
+
 CHOICES = Table(
     "decision_choices",
     TABLES,

@@ -7,10 +7,10 @@ from serve.outcomes.queries import Group
 from serve.outcomes.report import (
     DEMOTE_UNDER,
     ENOUGH,
-    LOCAL_TARGET,
     PROMOTE_OVER,
     SAVED_TARGET,
     SCOUT_LIMIT_MS,
+    TIER1_TARGET,
     Failed,
     Report,
     document,
@@ -26,7 +26,9 @@ _CPST_NOTE = (
 
 def page(report: Report) -> Page:
     """The whole report."""
-    sections = [_targets(report), _cpst("Cost per successful task", "task type", report.by_task, _CPST_NOTE)]
+    alerts = [(alert,) for alert in report.alerts] or [("none",)]
+    sections = [_targets(report), Section("Alerts", ("",), alerts)]
+    sections += [_cpst("Cost per successful task", "task type", report.by_task, _CPST_NOTE)]
     sections += [
         _cpst(f"By {name}", name, groups)
         for name, groups in (
@@ -40,7 +42,6 @@ def page(report: Report) -> Page:
     sections += [
         _failed("Cheap answers rejected by validation", report.rejected),
         _failed("Fallbacks that fired", report.fallbacks),
-        Section("Alerts", ("",), [(alert,) for alert in report.alerts] or [("none",)]),
     ]
     lead = f"{_day(report.since_ms)} to {_day(report.until_ms)} (UTC)."
     if report.total is None:
@@ -53,7 +54,8 @@ def _targets(report: Report) -> Section:
     lane = report.baseline_lane or "no cloud lane"
     rows = [
         ("decisions", str(total.decisions) if total else "0", ""),
-        ("answered locally", share(report.local_share), _span(LOCAL_TARGET)),
+        ("answered by tier 1", share(report.tier1_share), _span(TIER1_TARGET)),
+        ("answered locally", share(report.local_share), ""),
         (
             "answered by the cloud",
             share(1 - report.local_share) if report.local_share is not None else MISSING,
@@ -65,7 +67,8 @@ def _targets(report: Report) -> Section:
         ("own hardware, $", usd(total.cost_usd - total.billed_usd) if total else MISSING, ""),
         ("corrections by people, $", usd(total.correction_usd) if total else MISSING, ""),
         ("sweeps and the judge, $ (in no other figure)", usd(report.background_usd), ""),
-        ("$ per success", money(total.cpst) if total else MISSING, ""),
+        ("$ per success", usd(total.cpst.usd) if total else MISSING, ""),
+        ("its 95 % interval", _interval(total.cpst) if total else MISSING, ""),
         ("fallback rate", share(total.fallback_rate) if total else MISSING, ""),
         ("local p95, ms", _ms(report.local_p95_ms), ""),
         ("local p95 until the first words, ms", _ms(report.local_first_p95_ms), ""),
@@ -99,7 +102,10 @@ def _cpst(title: str, name: str, groups: list[Group], note: str = "") -> Section
 
 
 def _split(report: Report) -> Section:
-    columns = ("session", "decisions", "local", "cloud", "failed", "provider spend $", "$ per success")
+    columns = (
+        *("session", "decisions", "local", "cloud", "failed"),
+        *("provider spend $", "$ per success", "95 % interval"),
+    )
     rows = [
         (
             group.name,
@@ -109,6 +115,7 @@ def _split(report: Report) -> Section:
             str(group.decisions - group.local - group.cloud),
             usd(group.billed_usd),
             usd(group.cpst.usd),
+            _interval(group.cpst),
         )
         for group in report.by_session
     ]
@@ -173,11 +180,6 @@ def usd(amount: float | None) -> str:
     if amount is None:
         return MISSING
     return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:,.6f}"
-
-
-def money(value: Cpst) -> str:
-    """With its interval."""
-    return usd(value.usd) if value.low is None else f"{usd(value.usd)} ({_interval(value)})"
 
 
 def share(value: float | None) -> str:

@@ -32,12 +32,14 @@ def tokens(config: Config, lane: str, task: TaskReading) -> int:
 
 def added(preamble: Preamble) -> int:
     """Tokens of input beyond what the client sent."""
-    return _count(preamble.text) + context.TOKENS_PER_MESSAGE
+    return _count(preamble.text) + context.TOKENS_PER_MESSAGE if preamble.text else 0
 
 
 def applied(preamble: Preamble, request: ChatRequest) -> ChatRequest:
     """The request as the lane gets it. What the client wrote stays, word for word, behind the preamble."""
-    changes: dict[str, object] = {"messages": _after(preamble.text, request.messages)}
+    changes: dict[str, object] = {}
+    if preamble.text:
+        changes["messages"] = _after(preamble.text, request.messages)
     if request.temperature is None and request.top_p is None:
         changes |= {"temperature": preamble.temperature, "top_p": preamble.top_p}
     return request.model_copy(update=changes)

@@ -1,8 +1,8 @@
 """One entry of the `preambles` section of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from serve.signals.readings import TaskReading, TaskType
 
@@ -22,9 +22,17 @@ class Preamble(BaseModel):
     lanes: frozenset[str] | None = Field(
         None, min_length=1, description="lanes on device or private; None: each of them"
     )
-    text: str = Field(min_length=1, max_length=8000, description="stands before the client's system prompt")
+    text: str = Field(
+        "", max_length=8000, description="stands before the client's system prompt; may be left out"
+    )
     temperature: float | None = Field(None, ge=0, le=2, description="where the client sets no sampling")
     top_p: float | None = Field(None, gt=0, le=1, description="where the client sets no sampling")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.text and self.temperature is None and self.top_p is None:
+            raise ValueError(f"{self.name} changes nothing: give it a text, a temperature or a top_p")
+        return self
 
     @property
     def label(self) -> str:

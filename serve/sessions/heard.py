@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from serve.attempts import ChunkStream
+from serve.job import ChunkStream
 from serve.wire.openai_answer import ChatChunk
 
 Begun = Callable[[Iterable[str]], Awaitable[None]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve.ledger.terms import Payer
-from serve.wire.openai_chat import AssistantMessage, ChatRequest, UserMessage
+from serve.wire.openai_chat import AssistantMessage, ChatRequest, Message, TextPart, UserMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def home(payer: Payer, request: ChatRequest) -> str:
     if payer.session_id is not None:
         return payer.session_id
     first = next((i for i, m in enumerate(request.messages) if isinstance(m, UserMessage)), 0)
-    opening = [message.model_dump_json(exclude_none=True) for message in request.messages[: first + 1]]
+    opening = [_words(message) for message in request.messages[: first + 1]]
     return hashlib.sha256(json.dumps([payer.key.name, *opening]).encode()).hexdigest()[:32]
 
 
@@ -45,6 +45,15 @@ def loop(payer: Payer, request: ChatRequest, ids: Iterable[str]) -> Name | None:
     if not known:
         return None
     first = next((m for m in request.messages if isinstance(m, UserMessage)), None)
-    opening = first.model_dump_json(exclude_none=True) if first else ""
+    opening = _words(first) if first else ""
     text = json.dumps([payer.key.name, opening, known])
     return Name(f"tools:{hashlib.sha256(text.encode()).hexdigest()[:32]}", "tools")
+
+
+def _words(message: Message) -> str:
+    """The message, the same whether its text is in one part or in several: agents move their marks for caches along."""
+    content = message.content
+    if isinstance(content, list) and all(isinstance(part, TextPart) for part in content):
+        text = "\n".join(part.text for part in content if isinstance(part, TextPart))
+        return message.model_copy(update={"content": text}).model_dump_json(exclude_none=True)
+    return message.model_dump_json(exclude_none=True)

@@ -14,12 +14,24 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
+from models.scout.words import DIGITS, LETTERS_AND_DIGITS, Words
+
 Floats = npt.NDArray[np.float64]
 
-_WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"\d+")
+_WORD = Words(r"[^\W_]+", LETTERS_AND_DIGITS)
+_NUMBER = Words(r"\d+", DIGITS)
 _ITEM = re.compile(r"(?m)^[ \t]*(?:\d+[.)]|[-*•]|\(?[a-zA-Z][.)])[ \t]")
 _CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_JOINT = r"\b(?:and|und|et|y|och|e|en)"
+_SENTENCE_END = re.compile(r"[.!?;]\s|\n")
+_CLAUSE_END = re.compile(rf"[,;:.!?\n]\s*|{_JOINT}\s")
+# The same for ASCII: bytes are searched faster, and by a space Python then means a few less.
+_SPACE = r"[\t-\r\x1c-\x1f ]"
+_ASCII_SENTENCE_END = re.compile(rf"[.!?;]{_SPACE}|\n".encode())
+_ASCII_CLAUSE_END = re.compile(rf"[,;:.!?\n]{_SPACE}*|{_JOINT}{_SPACE}".encode())
+_HARD = ".!?\n"
+# Characters of a clause before its first cue, where the clause is nothing else than a demand.
+LEAD = 3
 _JOINT_WORDS = """
     and or then also but while where which who that if as by with using including ensuring followed
     und oder dann auch aber wobei wenn mit et ou puis aussi mais si avec y o luego también pero con
@@ -38,6 +50,12 @@ SHAPE = (
     "sentences_with_two",
     "sentences_with_three",
     "most_in_a_sentence",
+    "cued_clauses",
+    "led_clauses",
+    "led_by_list",
+    "longest_list",
+    "clauses",
+    "words_per_cued_clause",
     "cued_lines",
     "cues_at_the_end",
     "instruction_words",
@@ -62,19 +80,41 @@ SHAPE = (
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Words that demand something: their kind, where they start in the text, and in which sentence."""
+    """Words that demand something: their kind, where they start in the text, in which sentence and clause; `leads`
+    where the clause begins with them."""
 
     kind: str
     words: str
     start: int
     sentence: int
+    clause: int
+    leads: bool
 
 
-def measures(text: str, cues: Sequence[Cue], counted: int, sentences: int, kinds: Sequence[str]) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the sentences of a text end and its clauses start."""
+
+    sentence_ends: Sequence[int]
+    clauses: Sequence[int]
+
+
+def frame_of(text: str) -> Frame:
+    """The frame of `text`."""
+    if text.isascii():
+        data = text.encode()
+        ends = [match.start() for match in _ASCII_SENTENCE_END.finditer(data)]
+        return Frame(ends, [0, *(match.end() for match in _ASCII_CLAUSE_END.finditer(data))])
+    ends = [match.start() for match in _SENTENCE_END.finditer(text)]
+    return Frame(ends, [0, *(match.end() for match in _CLAUSE_END.finditer(text))])
+
+
+def measures(text: str, cues: Sequence[Cue], counted: int, frame: Frame, kinds: Sequence[str]) -> Floats:
     """One number per kind of cue, then the numbers named in SHAPE. `counted` is what the grammar alone says."""
+    sentences = len(frame.sentence_ends) + 1
     by_kind = Counter(cue.kind for cue in cues)
     by_sentence = Counter(cue.sentence for cue in cues).values()
-    words = _WORD.findall(text.lower())
+    words = _WORD.of(text.lower())
     known = Counter(words)
     size = max(1, len(words))
     data = text.encode()
@@ -88,6 +128,7 @@ def measures(text: str, cues: Sequence[Cue], counted: int, sentences: int, kinds
             sum(found > 1 for found in by_sentence),
             sum(found > 2 for found in by_sentence),
             max(by_sentence, default=0),
+            *_clauses(text, cues, frame.clauses),
             *_lines(text, cues, size),
             sentences,
             size,
@@ -97,12 +138,30 @@ def measures(text: str, cues: Sequence[Cue], counted: int, sentences: int, kinds
             (len(data) - len(data.translate(None, _CAPITALS))) / size,
             sum(known[word] for word in _JOINTS & known.keys()),
             sum(known[word] for word in _EACH & known.keys()),
-            len(_NUMBER.findall(text)),
+            len(_NUMBER.of(text)),
             len(_ITEM.findall(text)),
             sum(map(text.count, _QUOTES)),
             *map(text.count, _MARKS),
         ),
         dtype=np.float64,
+    )
+
+
+def _clauses(text: str, cues: Sequence[Cue], starts: Sequence[int]) -> tuple[float, ...]:
+    """Clauses with a cue; those that begin with one; of these, those behind a comma or a joint; the most of them in
+    one sentence. Then all clauses, and the words of a clause with a cue."""
+    cued = {cue.clause for cue in cues}
+    led = {cue.clause: cue.sentence for cue in cues if cue.leads}
+    listed = Counter(led[number] for number in led if number and text[starts[number] - 1] not in _HARD)
+    ends = (*starts[1:], len(text))
+    spoken = sum(text.count(" ", starts[number], ends[number]) + 1 for number in cued)
+    return (
+        len(cued),
+        len(led),
+        sum(listed.values()),
+        max(listed.values(), default=0),
+        len(starts),
+        spoken / max(1, len(cued)),
     )
 
 

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from serve.attempts import ChunkStream
 from serve.bounds import Bounds
 from serve.errors import HttpError
+from serve.job import ChunkStream
 from serve.ledger.bill import Bill
 from serve.wire.openai_answer import ChatCompletion
 

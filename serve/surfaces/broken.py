@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from serve.errors import HttpError, LaneInterrupted
+from serve.errors import HttpError
+from serve.lane_errors import LaneInterrupted
 
 log = logging.getLogger("pointsman.ingress")
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from serve.attempts import ChunkStream
 from serve.bounds import Bounds
-from serve.errors import HttpError, LaneInterrupted
+from serve.errors import HttpError
+from serve.job import ChunkStream
+from serve.lane_errors import LaneInterrupted
 from serve.ledger import told
 from serve.ledger.bill import Bill
 from serve.surfaces import broken

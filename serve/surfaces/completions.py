@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from serve.attempts import ChunkStream
 from serve.bounds import Bounds, check_text
 from serve.errors import HttpError, InvalidRequest
+from serve.job import ChunkStream
 from serve.ledger import told
 from serve.ledger.bill import Bill
 from serve.surfaces import broken, fault

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, JsonValue
 
 from serve import wish
-from serve.attempts import ChunkStream
 from serve.bounds import Bounds
 from serve.config import Config
 from serve.errors import HttpError
+from serve.job import ChunkStream
 from serve.keys.rights import Rights
 from serve.ledger import told
 from serve.ledger.bill import Bill

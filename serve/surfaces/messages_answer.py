@@ -146,8 +146,10 @@ def usage_of(usage: Usage | None) -> MessageUsage:
         return MessageUsage()
     details = usage.prompt_tokens_details
     cached = min((details.cached_tokens or 0) if details else 0, usage.prompt_tokens)
+    written = min((details.cache_write_tokens or 0) if details else 0, usage.prompt_tokens - cached)
     return MessageUsage(
-        input_tokens=usage.prompt_tokens - cached,
+        input_tokens=usage.prompt_tokens - cached - written,
         output_tokens=usage.completion_tokens,
+        cache_creation_input_tokens=written,
         cache_read_input_tokens=cached,
     )

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from serve.surfaces.messages_request import (
     AnyTool,
+    AssistantBlock,
     AssistantTurn,
     Conversation,
     DocumentBlock,
@@ -19,8 +20,10 @@ from serve.surfaces.messages_request import (
     NoTool,
     OfferedTool,
     OneTool,
+    RedactedThinkingBlock,
     SystemText,
     TextBlock,
+    ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
     Turn,
@@ -28,6 +31,7 @@ from serve.surfaces.messages_request import (
 )
 
 Object = dict[str, JsonValue]
+Marked = TextBlock | ImageBlock | DocumentBlock | ToolUseBlock | ToolResultBlock | OfferedTool
 
 FAILED = "Error: "
 """Before a result with `is_error`: a chat has no other place for it."""
@@ -42,6 +46,8 @@ def body_of(request: Conversation) -> bytes:
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     if isinstance(request, MessagesRequest):
         chat |= _settings(request)
+    if request.cache_control is not None:
+        chat["cache_control"] = request.cache_control.model_dump(exclude_none=True)
     return json.dumps(chat, ensure_ascii=False).encode()
 
 
@@ -67,8 +73,18 @@ def _messages(request: Conversation) -> Iterator[JsonValue]:
         yield from _of_turn(turn)
 
 
-def _system(text: SystemText | None) -> str:
-    return text or "" if text is None or isinstance(text, str) else "\n\n".join(block.text for block in text)
+def _system(text: SystemText | None) -> JsonValue:
+    """One text, or its blocks where one of them is marked."""
+    if text is None or isinstance(text, str):
+        return text or ""
+    if any(block.cache_control for block in text):
+        return [_part(block) for block in text]
+    return "\n\n".join(block.text for block in text)
+
+
+def _marked(block: Marked) -> Object:
+    control = block.cache_control
+    return {} if control is None else {"cache_control": control.model_dump(exclude_none=True)}
 
 
 def _of_turn(turn: Turn) -> Iterator[JsonValue]:
@@ -98,17 +114,20 @@ def _of_user(turn: UserTurn) -> Iterator[JsonValue]:
 def _content(parts: list[JsonValue]) -> JsonValue:
     """A single text as a string: servers exist that take no lists."""
     match parts:
-        case [{"type": "text", "text": text}]:
+        case [{"type": "text", "text": text, **rest}] if not rest:
             return text
         case _:
             return parts
 
 
-def _result(block: ToolResultBlock) -> str:
-    text = block.content or ""
+def _result(block: ToolResultBlock) -> JsonValue:
+    """A mark on a part of the result is as good as one on the whole of it."""
+    text, marks = block.content or "", _marked(block)
     if not isinstance(text, str):
+        marks = next(filter(None, (_marked(part) for part in reversed(text))), marks)
         text = "\n".join(part.text for part in text if not isinstance(part, ImageBlock))
-    return FAILED + text if block.is_error else text
+    text = FAILED + text if block.is_error else text
+    return [{"type": "text", "text": text, **marks}] if marks else text
 
 
 def _pictures(block: ToolResultBlock) -> list[JsonValue]:
@@ -122,25 +141,40 @@ def _pictures(block: ToolResultBlock) -> list[JsonValue]:
 
 def _part(block: TextBlock | ImageBlock | DocumentBlock) -> JsonValue:
     if isinstance(block, ImageBlock):
-        return {"type": "image_url", "image_url": {"url": block.source.address}}
-    return {"type": "text", "text": block.text}
+        return {"type": "image_url", "image_url": {"url": block.source.address}, **_marked(block)}
+    return {"type": "text", "text": block.text, **_marked(block)}
 
 
 def _of_assistant(turn: AssistantTurn) -> Iterator[JsonValue]:
     if isinstance(turn.content, str):
         yield {"role": "assistant", "content": turn.content}
         return
-    text = "\n".join(block.text for block in turn.content if isinstance(block, TextBlock))
+    texts = [block for block in turn.content if isinstance(block, TextBlock)]
     calls: list[JsonValue] = [_call(block) for block in turn.content if isinstance(block, ToolUseBlock)]
-    if calls:
-        yield {"role": "assistant", "content": text or None, "tool_calls": calls}
-    elif text:
-        yield {"role": "assistant", "content": text}
+    said = _said(texts)
+    if calls or said:
+        message: Object = {"role": "assistant", "content": said or None}
+        yield message | ({"tool_calls": calls} if calls else {}) | _thoughts(turn.content)
+
+
+def _said(texts: list[TextBlock]) -> JsonValue:
+    if any(block.cache_control for block in texts):
+        return [_part(block) for block in texts if block.text]
+    return "\n".join(block.text for block in texts)
+
+
+def _thoughts(blocks: list[AssistantBlock]) -> Object:
+    """What was thought before anything was said; in another order they would be worth nothing to who signed them."""
+    thoughts = [one for one in blocks if isinstance(one, ThinkingBlock | RedactedThinkingBlock)]
+    if not thoughts or blocks[: len(thoughts)] != thoughts:
+        return {}
+    return {"thinking_blocks": [one.model_dump() for one in thoughts]}
 
 
 def _call(block: ToolUseBlock) -> JsonValue:
     arguments = json.dumps(block.input, ensure_ascii=False)
-    return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
+    function: JsonValue = {"name": block.name, "arguments": arguments}
+    return {"id": block.id, "type": "function", "function": function, **_marked(block)}
 
 
 def _tools(request: Conversation) -> Object:
@@ -163,4 +197,4 @@ def _tool(tool: OfferedTool) -> JsonValue:
         function["description"] = tool.description
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": function, **_marked(tool)}

@@ -5,15 +5,13 @@ listed, read and dropped. Source: Anthropic API reference, `POST /v1/messages`.
 """
 
 import json
-import re
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from serve.bounds import Bounds, check_text
-from serve.wire.openai_chat import MAX_DATA_URL_CHARS, Stop, bounded_schema, image_address, invalid
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+from serve.wire import images
+from serve.wire.openai_chat import CacheControl, Stop, bounded_schema, invalid
 
 Hint = JsonValue
 """Read and dropped: it names no content, and an answer without it is the same answer."""
@@ -28,7 +26,7 @@ class Shape(BaseModel):
 class TextBlock(Shape):
     type: Literal["text"]
     text: str
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
     citations: Hint = None
 
 
@@ -39,12 +37,9 @@ class Base64Source(Shape):
 
     @field_validator("data")
     @classmethod
-    def _image(cls, value: str) -> str:
-        if len(value) > MAX_DATA_URL_CHARS - 100:
-            raise ValueError(f"an image may have at most {MAX_DATA_URL_CHARS - 100:,} characters of base64")
-        if not _BASE64.fullmatch(value):
-            raise ValueError("must be base64 without spaces or line breaks")
-        return value
+    def _image(cls, value: str, info: ValidationInfo) -> str:
+        media_type = info.data.get("media_type")  # absent where it is at fault itself
+        return images.data(media_type, value) if media_type else value
 
     @property
     def address(self) -> str:
@@ -63,7 +58,7 @@ class UrlSource(Shape):
     def _remote(cls, value: str) -> str:
         if value[:5].lower() == "data:":
             raise ValueError("must be an https:// URL; an image by value is a source of the type base64")
-        return image_address(value)
+        return images.address(value)
 
     @property
     def address(self) -> str:
@@ -74,7 +69,7 @@ class UrlSource(Shape):
 class ImageBlock(Shape):
     type: Literal["image"]
     source: Annotated[Base64Source | UrlSource, Field(discriminator="type")]
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
 
 
 class PlainSource(Shape):
@@ -90,7 +85,7 @@ class DocumentBlock(Shape):
     source: PlainSource
     title: str | None = None
     context: str | None = None
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
     citations: Hint = None
 
     @property
@@ -104,7 +99,7 @@ class ToolUseBlock(Shape):
     id: Annotated[str, Field(min_length=1, max_length=512)]
     name: Annotated[str, Field(min_length=1, max_length=512)]
     input: dict[str, JsonValue]
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
     caller: Hint = None
 
     @field_validator("input")
@@ -122,11 +117,11 @@ class ToolResultBlock(Shape):
     tool_use_id: Annotated[str, Field(min_length=1, max_length=512)]
     content: str | Annotated[list[ResultPart], Field(fail_fast=True)] | None = None
     is_error: bool | None = None
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
 
 
 class ThinkingBlock(Shape):
-    """What a model thought in an earlier turn. Dropped: only the model that signed it can use it."""
+    """What a model thought in an earlier turn. Only the lane that signed it gets it again."""
 
     type: Literal["thinking"]
     thinking: str
@@ -173,7 +168,7 @@ class OfferedTool(Shape):
     description: str | None = None
     type: Literal["custom"] | None = None
     strict: bool | None = None
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
     input_examples: Hint = None
     eager_input_streaming: Hint = None
     defer_loading: Hint = None
@@ -249,7 +244,7 @@ class Conversation(Shape):
     tool_choice: Annotated[AnyTool | OneTool | NoTool, Field(discriminator="type")] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
-    cache_control: Hint = None
+    cache_control: CacheControl | None = None
     context_management: Hint = None
     speed: Hint = None
     user_profile_id: Hint = None

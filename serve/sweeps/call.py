@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from serve import verdict
-from serve.attempts import Answer, Attempt, body_of
+from serve.attempts import body_of
 from serve.audit.entry import Entry
 from serve.audit.port import Audit
-from serve.errors import AnswerInvalid, HttpError, LaneError, LaneProtocolError, LanesFailed, LaneTimeout
+from serve.errors import HttpError, LanesFailed
+from serve.job import Answer, Attempt
 from serve.keys.rights import Allowance, Key, Rights
+from serve.lane_errors import AnswerInvalid, LaneError, LaneProtocolError, LaneTimeout
 from serve.lanes.base import LaneCall, LanePort
 from serve.lanes.load import LaneLoad
 from serve.ledger.bill import Bill

@@ -32,6 +32,9 @@ class SweepsConfig(_Strict):
     every: Literal["day", "week"] = Field("week", description="a week begins on Monday, both in UTC")
     open_hours: float = Field(24, gt=0, le=168, description="from the beginning of each day or week")
     share: Share = Field(0.1, description="of the requests that may be sampled while a sweep is open")
+    reach: Literal["next", "all"] = Field(
+        "next", description="the next lower tier, or one of all lower tiers, drawn with equal chances"
+    )
     samples: int = Field(
         100, ge=1, le=100_000, description="of each task type and pair of tiers in one sweep, about"
     )

@@ -16,10 +16,11 @@ from dataclasses import replace
 from random import random
 from typing import TYPE_CHECKING, TypeVar
 
-from serve.attempts import Answer
 from serve.config import Config
+from serve.job import Answer
 from serve.ledger.estimate import Size
 from serve.outcomes.port import Tracking
+from serve.outcomes.row import Sampled
 from serve.outcomes.said import GOOD_FROM, JUDGED_BY, Said
 from serve.outcomes.tracker import Tracker
 from serve.outcomes.writer import OutcomesDown
@@ -111,11 +112,26 @@ class Shadows:
         judged = may_judge and self._dice() < config.judge.share
         sweep, below = schedule.running(config.sweeps, self._clock()), None
         # A request that came here by a fallback was not sent here by the table.
-        if sweep is not None and len(answer.attempts) == 1 and self._dice() < config.sweeps.share:
-            below = pick.below(decision, answer.lane, config)
-            if below is not None and _cell(sweep, decided, answer.lane, below) in self._full:
-                below = None
+        if sweep is not None and len(answer.attempts) == 1:
+            below = self._below(decided, answer.lane, sweep)
         return Wanted(below, sweep, judged) if below or judged else None
+
+    def _below(self, decided: "Decided", lane: str, sweep: str) -> str | None:
+        """A lower lane, if one was drawn. The chances are kept: who learns from what it says must know them."""
+        config = decided.edition.config
+        open_to = [
+            name
+            for name in pick.below(decided.decision, lane, config)
+            if _cell(sweep, decided, lane, name) not in self._full
+        ]
+        each = config.sweeps.share / max(1, len(open_to))
+        if decided.decision.choice is not None and self._writer is not None:
+            lanes = sum(1 << tier - 1 for tier in {config.lane(name).tier for name in decided.decision.chain})
+            tiers = {config.lane(name).tier for name in open_to}
+            s1, s2 = (each * (tier in tiers) for tier in (1, 2))
+            self._writer.submit(Sampled(decided.decision_id, self._now_ms(), lanes, s1, s2))
+        place = int(self._dice() / each)
+        return open_to[place] if place < len(open_to) else None
 
     def _put(self, sample: Sample) -> None:
         if self._closed or len(self._waiting) >= MOST_WAITING:

@@ -7,15 +7,19 @@ from serve.policy import Decision
 _BARRED = frozenset({"class", "key", "off"})
 
 
-def below(decision: Decision, lane: str, config: Config) -> str | None:
-    """The lane of the next lower tier that the request might have gone to; None where there is none.
+def below(decision: Decision, lane: str, config: Config) -> tuple[str, ...]:
+    """The first lane of each lower tier that the request might have gone to, the next lower first; or of that alone.
 
     The chain has only lanes that may take it: by class, key, context, capabilities and money. A client that asked
     for one lane by name has a chain of one.
     """
     tier = config.lane(lane).tier
-    lower = [name for name in decision.chain if config.lane(name).tier < tier]
-    return max(lower, key=lambda name: config.lane(name).tier, default=None)
+    lower: dict[int, str] = {}
+    for name in decision.chain:
+        if config.lane(name).tier < tier:
+            lower.setdefault(config.lane(name).tier, name)
+    found = tuple(lower[one] for one in sorted(lower, reverse=True))
+    return found if config.sweeps.reach == "all" else found[:1]
 
 
 def judge(decision: Decision, lane: str, config: Config) -> str | None:

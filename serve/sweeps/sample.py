@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from serve.attempts import ChunkStream
+from serve.job import ChunkStream
 from serve.sweeps.agreement import Spoken
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
 

@@ -46,6 +46,13 @@ class Spent(Wire):
     output_tokens: JsonValue = None
     cache_read_input_tokens: JsonValue = None
     cache_creation_input_tokens: JsonValue = None
+    cache_creation: JsonValue = None
+
+    @property
+    def written_for_an_hour(self) -> JsonValue:
+        """The part of `cache_creation_input_tokens` that is kept for an hour, 0 where nothing says so."""
+        parts = self.cache_creation
+        return parts.get("ephemeral_1h_input_tokens") or 0 if isinstance(parts, dict) else 0
 
 
 class Block(Wire):
@@ -127,7 +134,7 @@ def completion(answer: Message, *, shown: bool = False) -> ChatCompletion:
         message=AnswerMessage(
             content=text or None,
             reasoning_content="".join(one.thinking or "" for one in thoughts) or None,
-            thinking_blocks=thoughts or None,
+            thinking_blocks=thoughts if thoughts and _first(answer) else None,
             tool_calls=calls or None,
         ),
         finish_reason=FINISH.get(answer.stop_reason, "stop"),
@@ -143,6 +150,12 @@ def completion(answer: Message, *, shown: bool = False) -> ChatCompletion:
     )
 
 
+def _first(answer: Message) -> bool:
+    """Whether all thoughts come before anything is said: another order would be lost here, and refused later."""
+    kinds = [block.thought is None for block in answer.content]
+    return kinds == sorted(kinds)
+
+
 def _call(block: Block) -> ToolCall:
     function = FunctionCall(name=block.name or "", arguments=json.dumps(block.input))
     return ToolCall(id=block.id or "", function=function)
@@ -152,17 +165,22 @@ def _usage(taken: Spent, answer: JsonValue) -> Usage | None:
     """What a provider reports, None where it is nonsense: that must not break the answer."""
     fresh, given = _count(taken.input_tokens), _count(answer)
     read, written = _count(taken.cache_read_input_tokens or 0), _count(taken.cache_creation_input_tokens or 0)
-    if fresh is None or given is None or read is None or written is None:
+    hour = _count(taken.written_for_an_hour)
+    if fresh is None or given is None or read is None or written is None or hour is None:
         return None
     prompt = fresh + read + written
     if prompt > MOST_TOKENS:
         return None
-    details = PromptDetails(cached_tokens=read) if read else None
+    details = PromptDetails(
+        cached_tokens=read or None,
+        cache_write_tokens=written or None,
+        cache_write_1h_tokens=min(hour, written) or None,
+    )
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=given,
         total_tokens=prompt + given,
-        prompt_tokens_details=details,
+        prompt_tokens_details=details if read or written else None,
     )
 
 

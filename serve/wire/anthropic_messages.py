@@ -4,21 +4,25 @@ Pure translation of shapes; calls nothing. Source: Anthropic API reference, `POS
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pydantic_core
 
 from serve.wire.openai_chat import (
     AssistantMessage,
+    CacheControl,
     ChatRequest,
     ImagePart,
     Message,
     NamedToolChoice,
     TextPart,
+    Thought,
     Tool,
+    ToolCall,
     ToolMessage,
     UserMessage,
+    one_text,
 )
 
 Block = dict[str, Any]
@@ -36,14 +40,15 @@ def request(
     thinks    the lane can think, and may be told to
     sampling  the endpoint takes temperature, top_p and top_k
     """
-    system = [_text_of(m) for m in chat.messages if m.role in ("system", "developer")]
+    system = [m for m in chat.messages if m.role in ("system", "developer")]
     arguments: dict[str, Any] = {
         "model": model,
         "max_tokens": chat.output_limit or default_max_tokens,
-        "messages": _merged(_turn(m) for m in chat.messages if m.role not in ("system", "developer")),
+        "messages": _merged(_turn(m, thinks) for m in chat.messages if m.role not in ("system", "developer")),
     }
     if system:
-        arguments["system"] = "\n\n".join(system)
+        arguments["system"] = _system(system)
+    arguments |= _marked(chat.cache_control)
     if chat.stop:
         arguments["stop_sequences"] = [chat.stop] if isinstance(chat.stop, str) else list(chat.stop)
     if chat.schema_ is not None:
@@ -55,12 +60,35 @@ def request(
     return arguments | _tools(chat) | thinking | ({"extra_body": own} if own else {})
 
 
+def _system(messages: Sequence[Message]) -> str | list[Block]:
+    """One text, or blocks where a part is marked."""
+    if not any(
+        isinstance(part, TextPart) and part.cache_control for m in messages for part in m.content or ()
+    ):
+        return "\n\n".join(_text_of(message) for message in messages)
+    return [block for message in messages for block in _texts(message)]
+
+
+def _marked(control: CacheControl | None) -> Block:
+    return {} if control is None else {"cache_control": control.model_dump(exclude_none=True)}
+
+
+def _texts(message: Message) -> list[Block]:
+    """What a message says, in parts where one of them is marked."""
+    content = message.content
+    if content is None or isinstance(content, str) or one_text(message) is None:
+        text = _text_of(message)
+        return [{"type": "text", "text": text}] if text else []
+    parts = [part for part in content if isinstance(part, TextPart)]
+    return [{"type": "text", "text": part.text, **_marked(part.cache_control)} for part in parts]
+
+
 def _thinking(chat: ChatRequest, max_tokens: int) -> dict[str, Any]:
     """The client's own setting, where Anthropic would take it; nothing where it would refuse the whole request."""
     wanted = chat.thinking
     if wanted is None:
         return {}
-    if wanted.wanted and (chat.forced_tool or (wanted.type == "enabled" and _in_a_loop(chat))):
+    if wanted.wanted and (chat.forced_tool or (wanted.type == "enabled" and _lost_its_thoughts(chat))):
         # It may not be forced to call while it thinks, nor go on from a call without the thoughts before it.
         return {}
     if wanted.budget_tokens is not None and not LEAST_BUDGET <= wanted.budget_tokens < max_tokens:
@@ -68,8 +96,16 @@ def _thinking(chat: ChatRequest, max_tokens: int) -> dict[str, Any]:
     return {"thinking": wanted.model_dump(exclude_none=True)}
 
 
-def _in_a_loop(chat: ChatRequest) -> bool:
-    return isinstance(chat.messages[-1], ToolMessage)
+def _lost_its_thoughts(chat: ChatRequest) -> bool:
+    """Whether it is to go on after a call, and what it thought before the first one is not there any more."""
+    if not isinstance(chat.messages[-1], ToolMessage):
+        return False
+    begun: Message | None = None
+    for message in reversed(chat.messages):
+        if isinstance(message, UserMessage):
+            break
+        begun = message if isinstance(message, AssistantMessage) else begun
+    return not (isinstance(begun, AssistantMessage) and begun.thinking_blocks)
 
 
 def _sampling(chat: ChatRequest) -> dict[str, Any]:
@@ -97,23 +133,31 @@ def _tool(tool: Tool) -> Block:
     function = tool.function
     schema = function.parameters or {"type": "object", "properties": {}}
     block: Block = {"name": function.name, "input_schema": schema}
-    return block | ({"description": function.description} if function.description else {})
+    described = {"description": function.description} if function.description else {}
+    return block | described | _marked(tool.cache_control)
 
 
-def _turn(message: Message) -> tuple[str, list[Block]]:
+def _turn(message: Message, thinks: bool) -> tuple[str, list[Block]]:
     if isinstance(message, ToolMessage):
         result = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": _text_of(message)}
-        return "user", [result]
+        marks = [_marked(part.cache_control) for part in message.content if isinstance(part, TextPart)]
+        return "user", [result | next(filter(None, reversed(marks)), {})]
     if isinstance(message, UserMessage):
         return "user", _user_blocks(message)
     assert isinstance(message, AssistantMessage)
-    text = _text_of(message)
-    blocks: list[Block] = [{"type": "text", "text": text}] if text else []
-    blocks += [
-        {"type": "tool_use", "id": c.id, "name": c.function.name, "input": arguments(c.function.arguments)}
-        for c in message.tool_calls or ()
-    ]
-    return "assistant", blocks
+    blocks = [_thought(one) for one in message.thinking_blocks or () if thinks] + _texts(message)
+    return "assistant", blocks + [_call(call) for call in message.tool_calls or ()]
+
+
+def _call(call: ToolCall) -> Block:
+    block = {"type": "tool_use", "id": call.id, "name": call.function.name}
+    return block | {"input": arguments(call.function.arguments)} | _marked(call.cache_control)
+
+
+def _thought(one: Thought) -> Block:
+    if one.type == "redacted_thinking":
+        return {"type": "redacted_thinking", "data": one.blob}
+    return {"type": "thinking", "thinking": one.thinking or "", "signature": one.blob}
 
 
 def _user_blocks(message: UserMessage) -> list[Block]:
@@ -122,9 +166,9 @@ def _user_blocks(message: UserMessage) -> list[Block]:
     blocks: list[Block] = []
     for part in message.content:
         if isinstance(part, TextPart):
-            blocks.append({"type": "text", "text": part.text})
+            blocks.append({"type": "text", "text": part.text, **_marked(part.cache_control)})
         elif isinstance(part, ImagePart):
-            blocks.append(_image(part))
+            blocks.append(_image(part) | _marked(part.cache_control))
     return blocks
 
 

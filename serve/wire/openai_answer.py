@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from serve.errors import LaneProtocolError, LaneUnavailable
-from serve.wire.openai_chat import FunctionCall, ToolCall, Wire
+from serve.lane_errors import LaneProtocolError, LaneUnavailable
+from serve.wire.openai_chat import FunctionCall, Thought, ToolCall, Wire
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
@@ -19,7 +19,14 @@ MOST_TOKENS = 10**9
 
 
 class PromptDetails(Wire):
+    """cache_write_tokens: those that were written into the cache, which costs more than input.
+
+    cache_write_1h_tokens: the part of them that is kept for an hour, which costs most.
+    """
+
     cached_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+    cache_write_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+    cache_write_1h_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
 
 
 def _details(value: Any, validate: ModelWrapValidatorHandler[PromptDetails | None]) -> PromptDetails | None:
@@ -74,15 +81,6 @@ def _text_only(value: object) -> str | None:
 
 StoppedBy = Annotated[str | None, BeforeValidator(_text_only)]
 """The stop sequence that ended an answer, where the lane tells: vLLM and Anthropic do, OpenAI does not."""
-
-
-class Thought(Wire):
-    """One block of what a lane thought, as its provider signed it. Text may be left out, or closed (`data`)."""
-
-    type: Literal["thinking", "redacted_thinking"]
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
 
 
 class AnswerMessage(Wire):
@@ -251,6 +249,7 @@ __all__ = [
     "Choice",
     "Ends",
     "FunctionCall",
+    "Thought",
     "Usage",
     "as_chunks",
     "chunk",

@@ -5,8 +5,7 @@ Source of the shapes: OpenAI API reference, `POST /v1/chat/completions`.
 """
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic_core
@@ -15,14 +14,10 @@ from pydantic_core import ErrorDetails
 
 from serve.bounds import Bounds, check_count, check_text
 from serve.errors import InvalidRequest
+from serve.wire import images
 
 MAX_SCHEMA_DEPTH = 64
 MAX_SCHEMA_CHARS = 512 * 1024
-MAX_URL_CHARS = 8192
-MAX_DATA_URL_CHARS = 7_000_000  # five MiB of image in base64, what the strictest provider takes
-
-_MEDIA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
-_REMOTE = re.compile(r"https://[^/?#\s@\\]+([/?#][^\s\\]*)?", re.IGNORECASE)
 
 Stop = Annotated[str, Field(min_length=1, max_length=1024)]
 ShortName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -34,28 +29,26 @@ class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+class CacheControl(Wire):
+    """Up to here Anthropic shall keep the prompt for the next request. Other lanes are not told."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+CacheMark = Annotated[CacheControl | None, Field(exclude=True)]
+"""Left out of what a request is dumped as: `wire/anthropic_only.py` puts it back for the lanes that take it."""
+
+
 class TextPart(Wire):
     type: Literal["text"]
     text: str
+    cache_control: CacheMark = None
 
 
 class RefusalPart(Wire):
     type: Literal["refusal"]
     refusal: str
-
-
-def image_address(value: str) -> str:
-    """The address or data of an image, as it is. Raises ValueError for one that no lane may be given."""
-    if value[:5].lower() == "data:":
-        if len(value) > MAX_DATA_URL_CHARS:
-            raise ValueError(f"an image may have at most {MAX_DATA_URL_CHARS:,} characters as a data: URL")
-        if not _MEDIA.fullmatch(value):
-            raise ValueError("must be data:image/(png|jpeg|gif|webp);base64,...")
-    elif len(value) > MAX_URL_CHARS or not value.isascii() or not _REMOTE.fullmatch(value):
-        raise ValueError(
-            f"must be an https:// or data: URL, an https:// one of at most {MAX_URL_CHARS:,} characters"
-        )
-    return value
 
 
 class ImageUrl(Wire):
@@ -67,7 +60,7 @@ class ImageUrl(Wire):
     @field_validator("url")
     @classmethod
     def _image(cls, value: str) -> str:
-        return image_address(value)
+        return images.address(value)
 
     @property
     def remote(self) -> bool:
@@ -78,6 +71,7 @@ class ImageUrl(Wire):
 class ImagePart(Wire):
     type: Literal["image_url"]
     image_url: ImageUrl
+    cache_control: CacheMark = None
 
 
 class InputAudio(Wire):
@@ -103,6 +97,7 @@ class ToolCall(Wire):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
+    cache_control: CacheMark = None
 
 
 class SystemMessage(Wire):
@@ -117,12 +112,29 @@ class UserMessage(Wire):
     name: ShortName | None = None
 
 
+class Thought(Wire):
+    """One block of what a lane thought, as its provider signed it. Text may be left out, or closed (`data`)."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+    @property
+    def blob(self) -> str:
+        """The part that only its provider can read; empty where there is none."""
+        return (self.signature if self.type == "thinking" else self.data) or ""
+
+
 class AssistantMessage(Wire):
+    """`thinking_blocks` are left out of what a request is dumped as, like the marks for caches."""
+
     role: Literal["assistant"]
     content: str | Annotated[list[AssistantPart], Field(fail_fast=True)] | None = None
     refusal: str | None = None
     name: ShortName | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
+    thinking_blocks: Annotated[list[Thought] | None, Field(exclude=True)] = None
 
 
 class ToolMessage(Wire):
@@ -149,6 +161,7 @@ class FunctionSpec(Wire):
 class Tool(Wire):
     type: Literal["function"]
     function: FunctionSpec
+    cache_control: CacheMark = None
 
 
 class NamedFunction(Wire):
@@ -223,6 +236,7 @@ class ChatRequest(Wire):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     user: Annotated[str, Field(max_length=512)] | None = None
+    cache_control: CacheMark = None
     functions: None = None
 
     @property
@@ -245,6 +259,24 @@ class ChatRequest(Wire):
         )
 
     @property
+    def kept(self) -> Literal["5m", "1h"] | None:
+        """How long its marks ask for the prompt to be kept in a cache, the longest of them; None: it has none."""
+        found = {mark.ttl or "5m" for mark in self._marks()}
+        return None if not found else "1h" if "1h" in found else "5m"
+
+    def _marks(self) -> Iterator[CacheControl]:
+        marked: list[CacheControl | None] = [self.cache_control]
+        marked += [tool.cache_control for tool in self.tools or ()]
+        for message in self.messages:
+            if isinstance(message.content, list):
+                marked += [
+                    part.cache_control for part in message.content if isinstance(part, TextPart | ImagePart)
+                ]
+            if isinstance(message, AssistantMessage):
+                marked += [call.cache_control for call in message.tool_calls or ()]
+        return filter(None, marked)
+
+    @property
     def structured(self) -> bool:
         """The answer must be JSON."""
         return self.response_format is not None and self.response_format.type != "text"
@@ -255,7 +287,29 @@ class ChatRequest(Wire):
         body: dict[str, JsonValue] = self.model_dump(
             mode="json", by_alias=True, exclude_none=True, exclude=skip
         )
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        for message, one in zip(messages, self.messages, strict=True):
+            if (text := one_text(one)) is not None:
+                assert isinstance(message, dict)
+                message["content"] = text
         return body
+
+
+_JOINED = {"system": "\n\n", "developer": "\n\n", "assistant": "\n", "tool": "\n"}
+
+
+def one_text(message: Message) -> str | None:
+    """The text of a message that is in parts only because one of them is marked; servers exist that take no lists."""
+    parts = message.content
+    if parts is None or isinstance(parts, str):
+        return None
+    texts = [part for part in parts if isinstance(part, TextPart)]
+    if len(texts) < len(parts) or not any(part.cache_control for part in texts):
+        return None
+    if message.role == "user" and len(texts) > 1:
+        return None
+    return _JOINED.get(message.role, "").join(part.text for part in texts)
 
 
 def parse(body: bytes, bounds: Bounds | None = None) -> ChatRequest:

@@ -16,7 +16,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
 from serve import ranks
 from serve.bounds import Bounds, check_text
-from serve.errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
+from serve.lane_errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
 from serve.wire.openai_answer import MOST_TOKENS, Usage
 from serve.wire.openai_chat import ChatRequest, UserMessage, Wire, invalid
 

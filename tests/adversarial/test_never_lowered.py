@@ -15,9 +15,10 @@ from models.scout.prescout import PreScout
 from serve import egress, wish
 from serve.config import ON_PREMISES, Config, HttpLane
 from serve.egress import Permit
-from serve.errors import EgressDenied, LaneEgressDenied
+from serve.errors import EgressDenied
 from serve.keys.limiter import Limiter, Visit
 from serve.keys.rights import ANONYMOUS
+from serve.lane_errors import LaneEgressDenied
 from serve.lanes.load import LaneLoad
 from serve.request import RequestView
 from serve.router import Decided, Router
@@ -39,7 +40,7 @@ COMMANDS = (
 )  # fmt: skip
 PREFIXES = tuple(wish.PREFIXES)
 ALLOWED, FORBIDDEN = ANONYMOUS, replace(ANONYMOUS, rights=replace(ANONYMOUS.rights, overrides=False))
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 MEDIA: list[Any] = [
     pytest.param(IMAGE, id="image"),
     pytest.param(

@@ -12,8 +12,8 @@ from models.scout.prescout import PreScout
 from serve import egress
 from serve.config import ON_PREMISES, Config, HttpLane
 from serve.egress import Permit
-from serve.errors import LaneEgressDenied
 from serve.keys.limiter import Visit
+from serve.lane_errors import LaneEgressDenied
 from serve.lanes.load import LaneLoad
 from serve.request import view_of
 from serve.router import Router

@@ -109,7 +109,7 @@ def up(config: str, environment: dict[str, str], *options: str) -> Iterator[tupl
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: process.poll() is not None or _ready(url), 300, "`pointsman up`")
+            wait_for(lambda: process.poll() is not None or _ready(url), 600, "`pointsman up`")
             assert process.poll() is None
             yield process.pid, url
         finally:

@@ -74,6 +74,13 @@ def test_a_stream_cut_after_its_first_token_ends_in_one_error_that_says_so(rig: 
     assert set(row.codes) == {"upstream_interrupted"}
 
 
+def test_a_full_disk_costs_no_answer(rig: Rig) -> None:
+    """Row A3; not even a line of the log can be written."""
+    row = played(rig, "disk-full")
+    assert (row.lost, row.errors) == (0, 0), row.codes
+    assert row.requests > 0
+
+
 def test_confidential_requests_wait_or_fail_but_never_leave(rig: Rig) -> None:
     row = played(rig, "confidential-without-locals")
     assert row.lost == 0, row.codes

@@ -19,6 +19,13 @@ HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 SECRET: list[Any] = [{"role": "user", "content": "My SSN is 536-90-4399, please fill in the form"}]
 
 
+def lane_of(ask: openai.OpenAI) -> str:
+    """Who answered, which the upstream did in its own words."""
+    raw = ask.chat.completions.with_raw_response.create(model="auto", messages=HELLO)
+    assert "upstream" in (raw.parse().choices[0].message.content or "")
+    return raw.headers["x-pointsman-lane"]
+
+
 @pytest.mark.parametrize("proxy", ["haproxy", "plain"])
 def test_a_local_server_and_the_cloud_need_no_engine(proxy: str) -> None:
     with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
@@ -29,9 +36,7 @@ def test_a_local_server_and_the_cloud_need_no_engine(proxy: str) -> None:
             "ANTHROPIC_API_KEY": "",
         }
         with up("configs/laptop-ollama.yaml", places, "--proxy", proxy) as (_pid, url), client_of(url) as ask:
-            raw = ask.chat.completions.with_raw_response.create(model="auto", messages=HELLO)
-            assert raw.headers["x-pointsman-lane"] == "local-general"
-            assert "upstream" in (raw.parse().choices[0].message.content or "")
+            assert lane_of(ask) == "local-general"
             local.stop()
             chunks = list(ask.chat.completions.create(model="auto", messages=HELLO, stream=True))
             assert "upstream" in "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
@@ -65,4 +70,5 @@ def test_serve_build_writes_the_graph(tmp_path: Path) -> None:
         "Scout",
         "CloudProxy",
         "Engine-small",
+        "Encoder-local-embeddings",
     }

@@ -16,12 +16,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import numpy as np
 import openai
 import psutil
 import pytest
 
+from models import store
 from tests.cluster.conftest import ROOT, Graph, wait_for
 from tests.http.test_chat import PERSON, WEATHER
+from tests.unit.test_encoder import MODEL, theirs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -144,13 +147,49 @@ def test_the_engine_refuses_what_the_router_counted_too_low(graph: Graph) -> Non
             messages=[{"role": "user", "content": f"Add these up: {digits}"}],
             max_tokens=16,
         )
-    assert error.value.code == "request_rejected"
+    assert error.value.code == "context_length_exceeded"
     assert "context length" in error.value.message
+
+
+def test_each_decision_is_one_line_of_the_log_without_a_word_of_the_prompt(graph: Graph) -> None:
+    raw = graph.ask.chat.completions.with_raw_response.create(
+        model="local-general",
+        messages=[{"role": "user", "content": "Zanzibar logs no cloves."}],
+        max_tokens=4,
+    )
+    decision = raw.headers["x-pointsman-decision-id"]
+    lines: list[str] = []
+    folder = Path(graph.argument("--session_dir"), "logs", "serve")
+    until = time.monotonic() + 30
+    while not lines and time.monotonic() < until:
+        time.sleep(0.2)
+        logs = [file.read_text() for file in folder.glob("replica_pointsman_Router_*.log")]
+        lines = [line for line in "".join(logs).splitlines() if decision in line]
+    assert len(lines) == 1
+    assert json.loads(lines[0])["decision_id"] == decision
+    assert "Zanzibar" not in "".join(logs)
 
 
 def test_the_scout_judges_in_its_own_process(graph: Graph) -> None:
     with connected(graph) as inside:
         assert inside("scout") == "scout"
+
+
+def test_vectors_come_from_the_encoder_of_this_machine(graph: Graph) -> None:
+    texts = [
+        "The cat sleeps on the sofa.",
+        "A kitten is asleep on the couch.",
+        "My card is 4111 1111 1111 1111",
+    ]
+    before = (len(graph.openai_cloud.received_bytes), len(graph.anthropic_cloud.received_bytes))
+    raw = graph.ask.embeddings.with_raw_response.create(model="auto", input=texts)
+    rows = np.array([row.embedding for row in raw.parse().data])
+    assert raw.headers["x-pointsman-lane"] == "local-embeddings"
+    assert np.abs(rows - theirs(store.path(MODEL), texts)).max() < 1e-4
+    assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.4
+    assert (len(graph.openai_cloud.received_bytes), len(graph.anthropic_cloud.received_bytes)) == before
+    with pytest.raises(openai.BadRequestError, match=r"input\[1\] has 302 tokens .* takes 256"):
+        graph.ask.embeddings.create(model="auto", input=["short", "word " * 300])
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["mid-stream", "unary"])

@@ -1,5 +1,6 @@
 """Replicas follow what is asked for, and nobody's answer is cut: real Ray Serve, real HAProxy, stub engines."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import openai
+import psutil
 import pytest
 
 from tests.support.stub_child import StubGraph, stub_graph
@@ -100,6 +102,19 @@ def lane_of(scaled: Scaled, prompt: str, model: str = "auto") -> str:
 def asleep(scaled: Scaled) -> bool:
     last = scaled.graph.seen[-1][1]["sleepy"]
     return not any(last.values())
+
+
+def test_what_serves_outranks_what_starts(scaled: Scaled) -> None:
+    """Replicas start when there is most to do, and the Router must not wait for them: Ray has it the other way."""
+    assert scaled.graph.process is not None
+    ranks: dict[str, set[int]] = {"Router": set(), "Engine-busy": set()}
+    for process in psutil.Process(scaled.graph.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            for name in (name for name in ranks if title.startswith("ray::") and name in title):
+                ranks[name].add(process.nice())
+    assert len(ranks["Router"]) == len(ranks["Engine-busy"]) == 1
+    assert max(ranks["Router"]) < min(ranks["Engine-busy"])
 
 
 def test_a_spilled_request_wakes_the_engine_that_sleeps_and_the_next_one_is_local(scaled: Scaled) -> None:

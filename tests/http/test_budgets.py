@@ -130,7 +130,7 @@ def test_our_own_hardware_is_shown_and_never_charged_to_a_budget(priced: Start, 
 @pytest.mark.parametrize("fault", ["500", "429", "hang", "err_in_stream_3", "bad_json", "die_before_first"])
 def test_every_attempt_of_a_fallback_is_counted(priced: Start, url: str, fault: str, stream: bool) -> None:
     """B4: an error status is not billed, and whatever may have been is counted at its worst."""
-    limits = {"first_token_s": 0.3, "unary_s": 0.5, "idle_s": 0.5, "deadline_s": 30}
+    limits = {"first_token_s": 2, "unary_s": 2, "idle_s": 2, "deadline_s": 30}
     scene = priced({"cloud-openai": fault}, dispatch=limits)
     try:
         answer = ask(scene, stream=stream)
@@ -355,6 +355,6 @@ def test_cached_input_costs_less_where_the_provider_says_so() -> None:
     usage = completion(message(json.dumps(raw))).usage
     openai_shape = {
         "prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102,
-        "prompt_tokens_details": {"cached_tokens": 90, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": 90, "cache_write_tokens": 5, "audio_tokens": 0},
     }  # fmt: skip
     assert usage == Usage.model_validate(openai_shape)

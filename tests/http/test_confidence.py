@@ -77,3 +77,35 @@ def test_an_answer_of_too_few_tokens_is_too_short(scene: Callable[..., Scene]) -
     s = scene(dispatch={"confidence": rule})
     assert post(s).headers["x-pointsman-trail"].startswith("local-general=unsure, ")
     assert "too short" in s.cloud.requests[0].json["messages"][-1]["content"]
+
+
+# Calls that do not stand on what was said.
+
+DOUBTS = {"dispatch": {"doubt_calls": True}}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": CITY}}]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_a_call_that_stands_on_nothing_is_asked_of_the_next_lane(
+    scene: Callable[..., Scene], stream: bool
+) -> None:
+    """The upstream's argument is its own. Who is told of it and says the same is believed."""
+    s = scene(**DOUBTS)
+    answer = post(s, tools=TOOLS, stream=stream)
+    assert answer.headers["x-pointsman-trail"] == "local-tools=unsure, local-general=ok"
+    assert "stands nowhere in the conversation" in s.local.requests[-1].json["messages"][-1]["content"]
+
+
+def test_a_doubted_call_is_given_where_nobody_else_answers(scene: Callable[..., Scene]) -> None:
+    s = scene(models=dict.fromkeys(("local-general", "cloud-openai", "cloud-anthropic"), "500"), **DOUBTS)
+    answer = post(s, tools=TOOLS)
+    assert answer.status_code == 200
+    assert answer.headers["x-pointsman-lane"] == "local-tools"
+
+
+def test_a_lane_that_is_alone_and_a_setting_that_is_off_doubt_nothing(scene: Callable[..., Scene]) -> None:
+    s = scene(**DOUBTS)
+    assert post(s, tools=TOOLS, model="local-tools").headers["x-pointsman-trail"] == "local-tools=ok"
+    plain = scene()
+    assert post(plain, tools=TOOLS).headers["x-pointsman-trail"] == "local-tools=ok"

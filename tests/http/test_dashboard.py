@@ -161,6 +161,33 @@ def test_what_a_person_said_counts_more_than_what_happened(start: Start, tmp_pat
     assert (task["requests"], task["good"], task["told"]) == (3, 2, 1)
 
 
+def test_what_a_success_costs_is_shown_by_every_dimension_with_its_interval(start: Start) -> None:
+    s = start(outcomes={"correction_usd_per_hour": 60})
+    for n in range(6):
+        ask(s, f"What is noun {n}?", model="cloud-openai", extra_headers={"x-pointsman-session": "s"})
+    ask(s)
+    found = numbers(s.url, 7)
+    one = found["recent"][-1]["decision_id"]
+    body = {"decision_id": one, "outcome": "failure", "correction_minutes": 2}
+    assert httpx2.post(f"{s.url}/v1/feedback", json=body, trust_env=False).status_code == 200
+    # The counts are kept for a while: the failure is seen only in those that were made after it was said.
+    until(lambda: (one := _successes(s.url, "total")[0])["judged"] == 1 and one["decisions"] == 7)
+    (total,) = _successes(s.url, "total")
+    spent = found["totals"]["cost"] + 2_000_000
+    assert (total["successes"], total["correction"]) == (6, 2_000_000)
+    assert total["cpst"] == pytest.approx(spent / 6)
+    assert 0 < total["low"] < total["cpst"] < total["high"]
+    assert {one["name"]: one["decisions"] for one in _successes(s.url, "tier")} == {"2": 6, "1": 1}
+    assert {one["name"] for one in _successes(s.url, "lane")} == {"cloud-openai", "local-general"}
+    assert [one["decisions"] for one in _successes(s.url, "key")] == [7]
+    assert [one["decisions"] for one in _successes(s.url, "session")] == [6]
+    assert found["totals"]["tier1"] == 1
+
+
+def _successes(url: str, by: str) -> list[dict[str, Any]]:
+    return [one for one in look(url).json()["successes"] if one["by"] == by]
+
+
 def dom(url: str, folder: Path) -> str:
     """The page as a real browser has built it."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
@@ -179,6 +206,7 @@ def test_a_real_browser_draws_it(start: Start, tmp_path: Path) -> None:
     assert '<main id="data">' in found
     assert re.search(r'<rect [^>]*class="local"', found)
     assert re.search(r'<polyline class="spend"', found)
+    assert re.search(r'<table id="successes">.*task type.*95% interval', found, re.DOTALL)
     assert "<td>local first</td>" in found or '<td class="">local first</td>' in found
     assert "quicksilver" not in found
 

@@ -1,4 +1,4 @@
-"""Every Python block of docs/clients*.md, run as it stands against a real ingress."""
+"""Every Python block of docs/clients*.md and of README, run as it stands against a real ingress."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [
     pytest.param(block, id=f"{path.stem}-{number}")
-    for path in sorted(DOCS.glob("clients*.md"))
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("clients*.md"))]
     for number, block in enumerate(BLOCK.findall(path.read_text("utf-8")), 1)
 ]
 
@@ -34,7 +34,7 @@ def url() -> Iterator[str]:
 def test_a_block_of_the_docs_runs_and_prints(url: str, block: str, tmp_path: Path) -> None:
     """As a program of its own, where nothing but its address and key comes from outside."""
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", block.replace("http://127.0.0.1:8000", url)],
         cwd=tmp_path,
         env={"POINTSMAN_URL": url, "POINTSMAN_KEY": "any", "PATH": "/usr/bin:/bin", "NO_PROXY": "127.0.0.1"},
         capture_output=True,

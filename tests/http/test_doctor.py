@@ -245,6 +245,14 @@ def test_no_kuberay_and_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert absent.check == "kubectl"
 
 
+def test_a_cluster_out_of_reach_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster({}, tmp_path, monkeypatch):
+        pass  # and its server is gone
+    (found,) = kubernetes.look("pm")
+    assert (found.check, found.status) == ("cluster", "fail")
+    assert "kubectl config current-context" in found.todo
+
+
 @pytest.mark.parametrize("overlay", ["cpu", "gpu-single", "gpu-prod"])
 def test_the_policies_it_looks_for_are_those_that_are_applied(overlay: str) -> None:
     applied = {d["metadata"]["name"] for d in documents(overlay) if d["kind"] == "NetworkPolicy"}

@@ -334,3 +334,14 @@ def test_a_key_holds_its_lanes_its_choice_and_its_rate_here_too(tmp_path: Path) 
             assert [ask(fixed, model).status_code for model in ("auto", "small-embedder")] == [200, 403]
             assert [ask(slow).status_code for _ in range(2)] == [200, 429]
             assert ask("nobody").status_code == 401
+
+
+def test_a_lane_of_embeddings_alone_makes_nobody_ready_who_also_chats() -> None:
+    """The first chat after `ready` would find no lane."""
+    with ThreadedUpstream() as upstream:
+        raw = config(upstream.url, upstream.url).model_dump(mode="json")
+        vectors = lane("embed", upstream.url, "small-embedder")
+        off = [one | {"enabled": False} for one in raw["lanes"]]
+        for lanes, status in (([*off, vectors], "unavailable"), ([*raw["lanes"], vectors], "ready")):
+            with serving(Config.model_validate(raw | {"lanes": lanes})) as url:
+                assert httpx2.get(f"{url}/readyz", trust_env=False, timeout=60).json()["status"] == status

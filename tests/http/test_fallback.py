@@ -1,6 +1,5 @@
 """Faults of lanes: what is tried next, what the client sees, and what it never sees."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from tests.http.conftest import Scene
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 SECRET: list[Any] = [{"role": "user", "content": "My SSN is 536-90-4399, please fill in the form"}]
-QUICK = {"dispatch": {"first_token_s": 0.5, "idle_s": 0.5, "unary_s": 0.7, "deadline_s": 5, "cooldown_s": 1}}
+QUICK = {"dispatch": {"first_token_s": 2, "idle_s": 2, "unary_s": 2, "deadline_s": 30, "cooldown_s": 1}}
 BEFORE_THE_FIRST_BYTE = [
     "500",
     "503",
@@ -20,7 +19,7 @@ BEFORE_THE_FIRST_BYTE = [
     "hang",
     "die_before_first",
     "empty_stream",
-    "slow_first_3000",
+    "slow_first_30000",
 ]
 
 
@@ -86,11 +85,11 @@ def test_a_stream_cut_after_the_first_byte_ends_in_one_error_event(
 
 
 def test_a_gap_in_a_stream_is_an_error_after_the_idle_time_out(scene: Callable[..., Scene]) -> None:
-    s = scene(models={"local-general": "slow_second_chunk_5000"}, **QUICK)
-    started = time.monotonic()
+    s = scene(
+        models={"local-general": "slow_second_chunk_60000"}, dispatch={"first_token_s": 30, "idle_s": 0.5}
+    )
     with pytest.raises(openai.APIError):
         list(s.ask.chat.completions.create(model="auto", messages=HELLO, stream=True))
-    assert time.monotonic() - started < 4
 
 
 def test_all_lanes_down_is_503_with_retry_after(scene: Callable[..., Scene]) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import httpx2
 import pytest
 
+from serve.learning import runs
 from serve.learning.desk import Tables
 from serve.learning.placed import base_of
 from serve.learning.store import TableStore, Told
 from serve.outcomes.row import Chosen, Entry, Tracked
 from serve.outcomes.store import Store
-from serve.routing_table import RoutingTable, flat
+from serve.routing_table import RoutingTable, Tier, flat
+from tests.http.test_metrics import scrape, total
 from tests.support.learning import NOW, ROW, table
 from tests.support.serving import config, reloadable
 from tests.support.upstream import ThreadedUpstream
@@ -25,19 +27,26 @@ ME = Told("ann", 1_780_000_000_000, "a test")
 IBAN = "Write to my bank about DE89370400440532013000"
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "waited 60 s in vain"
+        assert time.monotonic() < end, f"waited {seconds:g} s in vain"
         time.sleep(0.02)
 
 
 class Served:
-    """A running Router whose policy reads a table: everything to tier 1."""
+    """A running Router whose policy reads a table: everything to one tier."""
 
-    def __init__(self, stack: ExitStack, folder: Path, **learning: Any) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        folder: Path,
+        tier: Tier = 1,
+        sweeps: dict[str, Any] | None = None,
+        **learning: Any,
+    ) -> None:
         self.path = folder / "state.db"
-        self.configured = flat(1, table())
+        self.configured = flat(tier, table())
         local, self.cloud = (stack.enter_context(ThreadedUpstream()) for _ in range(2))
         rule = {
             "name": "by_task",
@@ -52,6 +61,7 @@ class Served:
             policy=policy,
             state={"url": f"sqlite:///{self.path}"},
             learning={"poll_s": 0.1} | learning,
+            sweeps=sweeps or {},
             prices={
                 "version": "test",
                 "lanes": {"cloud-openai": {"input": 1.0, "output": 2.0}},
@@ -78,13 +88,16 @@ class Served:
         self.store.keep(base_of(self.configured), one, ME)
         return one.version
 
-    def choices(self) -> list[dict[str, Any]]:
+    def rows(self, table: str) -> list[dict[str, Any]]:
         connection = sqlite3.connect(self.path)
         connection.row_factory = sqlite3.Row
         try:
-            return [dict(row) for row in connection.execute("SELECT * FROM decision_choices ORDER BY at")]
+            return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY at")]  # noqa: S608
         finally:
             connection.close()
+
+    def choices(self) -> list[dict[str, Any]]:
+        return self.rows("decision_choices")
 
 
 def tried(trial: int, count: int) -> Iterator[Entry]:
@@ -148,12 +161,56 @@ def test_what_the_client_chose_itself_says_nothing_of_the_table(serve_tables: Ca
 
 def test_exploration_has_its_share_and_its_probability(serve_tables: Callable[..., Served]) -> None:
     served = serve_tables(explore=0.3)
-    lanes = [served.lane(f"hello {number}") for number in range(16)]
-    assert lanes.count("local-general") >= 4
-    assert set(lanes) > {"local-general"}
-    until(lambda: len(served.choices()) == 16)
+    lanes: list[str] = []
+    # One in five goes elsewhere: in vain 100 times in a row never happens.
+    while "local-general" not in lanes or len(set(lanes)) < 2:
+        lanes.append(served.lane(f"hello {len(lanes)}"))
+        assert len(lanes) < 100
+    until(lambda: len(served.choices()) == len(lanes))
     for row in served.choices():
         assert (row["p1"], row["p2"], row["p3"]) == pytest.approx((0.8, 0.1, 0.1))
+
+
+SWEEPS = {"enabled": True, "every": "day", "open_hours": 24, "share": 1.0}
+
+
+def test_learning_reads_what_a_sweep_found_out(serve_tables: Callable[..., Served]) -> None:
+    served = serve_tables(tier=2, sweeps=SWEEPS)
+    assert served.lane() == "cloud-openai"
+    assert served.lane(IBAN) == "local-general"  # whatever the table says: the same lane would have answered
+    until(lambda: len(served.store.log(0)) == 2 and bool(served.store.log(0).seen[0, 0]))
+    log = served.store.log(0)
+    assert log.chance.tolist() == [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
+    assert log.success[0].tolist() == [1.0, 1.0, 0.0]
+    assert log.cost[0, 0] < log.cost[0, 1]
+
+
+def test_a_sweep_of_all_lower_tiers_asks_one_of_them_with_known_chances(
+    serve_tables: Callable[..., Served],
+) -> None:
+    served = serve_tables(tier=3, sweeps=SWEEPS | {"reach": "all"})
+    assert served.lane() == "cloud-anthropic"
+    until(lambda: len(served.store.log(0)) == 1 and int(served.store.log(0).seen.sum()) == 2)
+    assert served.rows("decision_sweeps")[0] | {"at": 0, "decision_id": ""} == {
+        "decision_id": "",
+        "at": 0,
+        "lanes": 0b111,
+        "s1": 0.5,
+        "s2": 0.5,
+    }
+
+
+def test_a_router_looks_for_a_better_table_on_schedule(serve_tables: Callable[..., Served]) -> None:
+    served = serve_tables(every="day")
+    base = base_of(served.configured)
+    # A process of the lowest priority has to start for it.
+    until(lambda: any(run.ended for run in runs.last(served.store.engine, base)), 300)
+    run = runs.last(served.store.engine, base)[0]
+    assert (run.outcome, run.version) == ("nothing", None)
+    assert run.why is not None
+    assert "too few" in run.why
+    until(lambda: total(scrape(served.url), "pointsman_learning_runs_total", outcome="nothing") >= 1)
+    assert served.lane() == "local-general"
 
 
 def test_a_trial_that_fails_is_rolled_back_by_the_router_itself(serve_tables: Callable[..., Served]) -> None:

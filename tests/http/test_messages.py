@@ -173,7 +173,7 @@ def ids_seen(s: Scene, lane: str) -> list[str]:
 
 def test_what_an_anthropic_client_sends_is_what_an_anthropic_lane_gets(s: Scene) -> None:
     """Tools, ids, several results, images and their order survive the way through a chat."""
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
     calls = [{"type": "tool_use", "id": f"toolu_{i}", "name": "get_weather", "input": {"city": "x", "days": i}}
              for i in range(2)]  # fmt: skip
     results = [{"type": "tool_result", "tool_use_id": f"toolu_{i}", "content": f"sun {i}"} for i in range(2)]
@@ -194,7 +194,7 @@ def test_what_an_anthropic_client_sends_is_what_an_anthropic_lane_gets(s: Scene)
         client.messages.create(messages=turns, tools=tools, tool_choice=choice, **own)
     sent = s.cloud.requests[-1].json
     assert sent["messages"] == turns
-    assert sent["tools"] == TOOLS
+    assert sent["tools"] == tools
     assert {name: sent[name] for name in ("max_tokens", "stop_sequences", "system", "tool_choice")} == {
         "max_tokens": 64,
         "stop_sequences": ["END"],
@@ -393,7 +393,7 @@ SECRETS: dict[str, dict[str, Any]] = {
         {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": f"card {CARD}"}]}]}]},
     "thinking": {"messages": [*HELLO, {"role": "assistant", "content": [
         {"type": "thinking", "thinking": f"card {CARD}", "signature": "x"}]}, *HELLO]},
-    "hints": {"service_tier": CARD, "user_profile_id": CARD, "cache_control": {"x": CARD}},
+    "hints": {"service_tier": CARD, "user_profile_id": CARD, "cache_control": {"type": "ephemeral", "x": CARD}},
 }  # fmt: skip
 
 

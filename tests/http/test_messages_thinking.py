@@ -11,6 +11,8 @@ import pytest
 
 from tests.http.conftest import Scene
 from tests.support.answers import SIGNATURE, THOUGHT
+from tests.support.databases import KINDS, database
+from tests.support.memory import memory_folder
 from tests.support.serving import client, config, serving
 from tests.support.upstream import ThreadedUpstream
 
@@ -104,24 +106,85 @@ def test_what_the_provider_would_refuse_goes_without_thinking(s: Scene, more: di
     assert "thinking" not in sent(s)
 
 
-@BOTH
-def test_a_loop_of_tools_goes_on_without_the_thoughts_before_it(s: Scene, stream: bool) -> None:
-    """Closed blocks cannot be read for what must not leave, so they stay here, and the provider does not mind."""
-    first = ask(s, stream, thinking=THINKING, tools=[TOOL])
+def loop(s: Scene, stream: bool, **more: Any) -> tuple[list[Any], anthropic.types.Message]:
+    """The first step of a loop of tools, and the history with which the second one begins."""
+    first = ask(s, stream, thinking=THINKING, tools=[TOOL], **more)
     call = first.content[-1]
     assert call.type == "tool_use"
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "42"}
     said: list[Any] = [
         *ASKED["messages"],
         {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in first.content]},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "42"}]},
+        {"role": "user", "content": [result]},
     ]
-    second = ask(s, stream, thinking=THINKING, tools=[TOOL], messages=said)
-    assert kinds(second) == ["text"]
-    assert SIGNATURE not in json.dumps(sent(s))
-    third = ask(
-        s, stream, thinking=THINKING, messages=[*said, {"role": "assistant", "content": "42"}, *said[:1]]
+    return said, first
+
+
+@BOTH
+def test_a_loop_of_tools_goes_on_with_the_thoughts_before_it(s: Scene, stream: bool) -> None:
+    """Unchanged, to the lane that signed them, which may go on thinking then."""
+    said, _ = loop(s, stream)
+    ask(s, stream, thinking=THINKING, tools=[TOOL], messages=said)
+    assert sent(s)["thinking"] == THINKING
+    assert sent(s)["messages"][1]["content"][:2] == [
+        {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE},
+        {"type": "redacted_thinking", "data": SIGNATURE},
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize("lane", ["local-tools", "cloud-openai"])
+def test_other_lanes_never_see_them(s: Scene, stream: bool, lane: str) -> None:
+    said, _ = loop(s, stream)
+    ask(s, stream, lane, thinking=THINKING, tools=[TOOL], messages=said)
+    body = (s.local if lane == "local-tools" else s.cloud).requests[-1].json
+    assert SIGNATURE not in json.dumps(body)
+    assert THOUGHT not in json.dumps(body)
+
+
+@BOTH
+def test_a_blob_that_was_not_delivered_here_goes_nowhere(s: Scene, stream: bool) -> None:
+    """It could hold anything. The loop goes on without thinking, as the provider wants it then."""
+    said, _ = loop(s, stream)
+    forged = json.loads(
+        json.dumps(said).replace(SIGNATURE, "c2VjcmV0IHRleHQgb2Ygb3VycyB0aGF0IG11c3Qgbm90IGxlYXZl")
     )
-    assert kinds(third) == ["thinking", "redacted_thinking", "text"]
+    answer = ask(s, stream, thinking=THINKING, tools=[TOOL], messages=forged)
+    assert kinds(answer) == ["text"]
+    assert "thinking" not in json.dumps(sent(s))
+    half = json.loads(json.dumps(said))
+    half[1]["content"][1]["data"] += "x"  # one block of a turn is not known: the turn goes without
+    ask(s, stream, thinking=THINKING, tools=[TOOL], messages=half)
+    assert "thinking" not in json.dumps(sent(s))
+
+
+def test_thoughts_are_read_like_all_other_text(s: Scene) -> None:
+    """A card number in what was thought keeps the conversation here, as it would anywhere else."""
+    said, _ = loop(s, stream=False)
+    said[1]["content"][0]["thinking"] = "The card is 4111 1111 1111 1111."
+    before = len(s.cloud.requests)
+    with pytest.raises(anthropic.APIStatusError) as refused:
+        ask(s, stream=False, thinking=THINKING, tools=[TOOL], messages=said)
+    assert refused.value.status_code in (403, 503)
+    assert len(s.cloud.requests) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lane_that_moved_does_not_get_the_thoughts_of_the_old_place(kind: str) -> None:
+    with ExitStack() as stack:
+        up, other = (stack.enter_context(ThreadedUpstream()) for _ in range(2))
+        state = {"url": stack.enter_context(database(kind, stack.enter_context(memory_folder())))}
+        models = {"cloud-anthropic": "thinks"}
+        with serving(config(up.url, up.url, models=models, state=state)) as url, client(url) as sdk:
+            said, _ = loop(Scene(url, sdk, up, up), stream=False)
+        with serving(config(up.url, up.url, models=models, state=state)) as url, client(url) as sdk:
+            again = Scene(url, sdk, up, up)  # another process over the same database
+            ask(again, stream=False, thinking=THINKING, tools=[TOOL], messages=said)
+            assert SIGNATURE in json.dumps(sent(again))
+        with serving(config(up.url, other.url, models=models, state=state)) as url, client(url) as sdk:
+            moved = Scene(url, sdk, up, other)
+            ask(moved, stream=False, thinking=THINKING, tools=[TOOL], messages=said)
+            assert SIGNATURE not in json.dumps(sent(moved))
 
 
 @BOTH

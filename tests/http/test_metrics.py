@@ -124,7 +124,21 @@ def test_the_cost_of_a_success_is_shown_by_task_tier_and_lane(scene: Start) -> N
     assert 0 < low <= spent / 6 <= high
     assert ("pointsman_cpst_low_usd", (("by", "tier"), ("group", "1"))) not in seen
     assert total(seen, "pointsman_successes", by="task") == 7
-    assert not [labels for _, labels in seen if ("by", "key") in labels]
+    assert not [labels for _, labels in seen if {("by", "key"), ("by", "session")} & set(labels)]
+
+
+def test_the_cost_of_a_success_is_shown_by_key_and_session_where_that_is_configured(scene: Start) -> None:
+    s = scene(prices=PRICES, metrics={"cpst_every_s": 0.05, "by_key": True, "by_session": True})
+    for n in range(6):
+        ask(s, f"What is noun {n}?", model="cloud-openai", extra_headers={"x-pointsman-session": "holiday"})
+    ask(s)
+    until(lambda: total(scrape(s.url), "pointsman_decisions", by="total") == 7)
+    seen = scrape(s.url)
+    assert total(seen, "pointsman_decisions", by="key") == 7
+    assert total(seen, "pointsman_decisions", by="session") == 6
+    low, high = (total(seen, f"pointsman_cpst_{end}_usd", by="session") for end in ("low", "high"))
+    assert 0 < low <= total(seen, "pointsman_cpst_usd", by="session") <= high
+    assert "holiday" not in str(seen)
 
 
 @pytest.mark.parametrize("more", [{"metrics": {"cpst_every_s": 0}}, {"outcomes": {"enabled": False}}])

@@ -88,6 +88,16 @@ def test_what_the_client_wrote_stays_word_for_word_behind_it(
     assert s.local.requests[0].json["messages"] == [{"role": "system", "content": becomes}, USER]
 
 
+def test_sampling_alone_leaves_the_messages_and_their_length_as_they_are(scene: Start) -> None:
+    plain, s = scene(), scene(preambles=[DIRECT | {"text": ""}])
+    most = next(n for n in range(8192, 0, -1) if route(plain, max_tokens=n)["lane"] == "local-general")
+    answer = post(s, max_tokens=most)
+    assert answer.headers["x-pointsman-preamble"] == "direct/3"
+    (sent,) = s.local.requests
+    assert sent.json["messages"] == [USER]
+    assert (sent.json["temperature"], sent.json["top_p"]) == (0.2, 0.9)
+
+
 @pytest.mark.parametrize("sampling", [{"temperature": 1.0}, {"top_p": 0.5}])
 def test_the_clients_own_sampling_stands(scene: Start, sampling: dict[str, Any]) -> None:
     s = scene(preambles=[DIRECT])
@@ -185,7 +195,7 @@ def test_it_changes_while_pointsman_runs() -> None:
         ({"lanes": []}, "at least 1"),
         ({"tasks": []}, "at least 1"),
         ({"tasks": ["dancing"]}, "dancing|Input should be"),
-        ({"text": ""}, "at least 1"),
+        ({"text": "", "temperature": None, "top_p": None}, "changes nothing"),
         ({"version": ""}, "pattern"),
         ({"temperature": 3}, "less than or equal to 2"),
     ],

@@ -50,6 +50,9 @@ def test_a_call_that_cannot_be_mended_is_asked_for_along_its_schema(
     first, second = (request.json for request in s.local.requests)
     assert "tool_choice" not in first
     assert second["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
+    # vLLM leaves the arguments of a tool free that is not strict, even if it is named.
+    assert [tool["function"].get("strict") for tool in first["tools"]] == [None, None]
+    assert all(tool["function"]["strict"] is True for tool in second["tools"])
     assert second["messages"][: len(HI)] == HI
     assert "do not match its schema" in second["messages"][-1]["content"]
     assert not s.cloud.requests

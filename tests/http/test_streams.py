@@ -153,11 +153,11 @@ def test_a_cut_inside_a_tool_call_never_becomes_prose(told: Scene, dialect: str)
 
 
 SLOW = [
-    pytest.param({"first_token_s": 0.4, "idle_s": 8}, "slow_first_2000", "another", id="late-first"),
-    pytest.param({"first_token_s": 8, "idle_s": 0.4}, "slow_first_1200", "the same", id="first-not-idle"),
-    pytest.param({"first_token_s": 8, "idle_s": 0.4}, "slow_second_chunk_2000", "broken", id="late-gap"),
+    pytest.param({"first_token_s": 2, "idle_s": 30}, "slow_first_60000", "another", id="late-first"),
+    pytest.param({"first_token_s": 30, "idle_s": 2}, "slow_first_3000", "the same", id="first-not-idle"),
+    pytest.param({"first_token_s": 30, "idle_s": 0.4}, "slow_second_chunk_60000", "broken", id="late-gap"),
     pytest.param(
-        {"first_token_s": 0.6, "idle_s": 8}, "slow_second_chunk_1500", "the same", id="gap-not-first"
+        {"first_token_s": 2, "idle_s": 30}, "slow_second_chunk_3000", "the same", id="gap-not-first"
     ),
 ]
 

@@ -53,10 +53,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as reported, which need not be as they are."""
+    """Tokens as reported, which need not be as they are. `read` and `written` are part of `prompt`."""
 
     prompt: float
     completion: float
+    read: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def _finish(
 def _usage(kind: UsageKind, prompt: int, completion: int) -> Usage | None:
     if kind == "none":
         return None
+    if kind == "cached":
+        return Usage(prompt, completion, prompt // 2, prompt // 4)
     reported = {"true": (prompt, completion), "absurd": (-1, 10**12), "nan": (float("nan"), float("nan"))}
     return Usage(*reported[kind])
 

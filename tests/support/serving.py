@@ -19,7 +19,9 @@ from models.scout.prescout import PreScout
 from serve.audit.log import open_audit
 from serve.cloud import CloudProxy
 from serve.config import Config
+from serve.encoder import Encoder
 from serve.ingress import http_app
+from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
 from serve.outcomes.tracker import open_tracking
 from serve.router import Router
@@ -123,7 +125,8 @@ def _hand_over(box: dict[str, Any], part: str, user_config: JsonValue) -> None:
 
 async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
     proxy = CloudProxy(settings)
-    lanes = {lane.name: proxy for lane in settings.lanes}
+    lanes: dict[str, LanePort] = {lane.name: proxy for lane in settings.lanes}
+    lanes |= {lane.name: Encoder(lane) for lane in settings.encoders}
     own = _own_state(settings, box["folder"])
     audit, tracking = open_audit(own), open_tracking(own)
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit, tracking)

@@ -1,4 +1,4 @@
-"""A Pointsman on stub engines as a child process: started, watched, stopped. Knows no test."""
+"""A Pointsman, mostly on stub engines, as a child process: started, watched, stopped. Knows no test."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import yaml
 from serve.up import free_ports
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 180.0
+PATIENCE_S = {"stub": 180.0, "vllm": 600.0}
 
 
 @dataclass(slots=True)
@@ -72,14 +72,14 @@ class StubGraph:
 
 
 @contextmanager
-def stub_graph(config: dict[str, Any]) -> Iterator[StubGraph]:
-    """`config` on a free port, with every engine a stub, for as long as the block lasts."""
+def stub_graph(config: dict[str, Any], kind: str = "stub") -> Iterator[StubGraph]:
+    """`config` on a free port for as long as the block lasts; `kind`: its engines are stubs, or what they say."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         graph = StubGraph(Path(folder) / "pointsman.yaml", port)
         graph.write(config)
         graph.process = process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.stub_graph", str(graph.path)],
+            [sys.executable, "-m", "tests.support.stub_graph", str(graph.path), kind],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -91,13 +91,15 @@ def stub_graph(config: dict[str, Any]) -> Iterator[StubGraph]:
         reader.start()
         try:
             graph.wait_until(
-                lambda: bool(graph.url and graph.seen) or process.poll() is not None, PATIENCE_S, "the graph"
+                lambda: bool(graph.url and graph.seen) or process.poll() is not None,
+                PATIENCE_S[kind],
+                "the graph",
             )
             assert process.poll() is None, "the graph did not come up"
             yield graph
         finally:
             process.terminate()
-            process.wait(PATIENCE_S)
+            process.wait(PATIENCE_S[kind])
             reader.join(10)
             process.stdout.close()
             log.seek(0)

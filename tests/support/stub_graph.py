@@ -1,7 +1,7 @@
-"""A whole Pointsman on stub engines: `python -m tests.support.stub_graph CONFIG`, until SIGTERM.
+"""A whole Pointsman on stub engines, or with `vllm` on its own: `python -m tests.support.stub_graph CONFIG [vllm]`.
 
-Prints its URL, then once a second one JSON line: the state of the application and of every engine's replicas.
-On SIGHUP it deploys what CONFIG says then, as a new version beside the running one.
+Runs until SIGTERM. Prints its URL, then once a second one JSON line: the state of the application and of every
+engine's replicas. On SIGHUP it deploys what CONFIG says then, as a new version beside the running one.
 A process of its own, because Ray reads its settings when it is imported.
 """
 
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 ENGINE = "Engine-"
 
 
-def main(path: str) -> None:
+def main(path: str, kind: str = "stub") -> None:
     """Run until SIGTERM."""
+    engine = _stub if kind == "stub" else None
     stop, again = threading.Event(), threading.Event()
-    with running(config.load(path), Console(stderr=True), engine=_stub) as url:
+    with running(config.load(path), Console(stderr=True), engine=engine) as url:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGHUP, lambda *_: again.set())
         print(url, flush=True)
         while not stop.wait(1):
             if again.is_set():
                 again.clear()
-                deploy(config.load(path), _stub)
+                deploy(config.load(path), engine)
             print(json.dumps({"at": time.time(), "app": _app(), "engines": _replicas()}), flush=True)
 
 
@@ -61,4 +62,4 @@ def _replicas() -> dict[str, dict[str, int]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

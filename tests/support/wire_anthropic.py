@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from tests.support.answers import SIGNATURE, Answer, Ask, BadAsk, Tool, estimate
+from tests.support.answers import SIGNATURE, Answer, Ask, BadAsk, Tool, Usage, estimate
 from tests.support.faults import TroubleKind
 from tests.support.sse import Frame, Kind, dump
 
@@ -72,9 +72,32 @@ def _thinking(body: Json, max_tokens: int) -> bool:
     if wanted["type"] == "enabled":
         if not 1024 <= wanted["budget_tokens"] < max_tokens:
             raise BadAsk("max_tokens must be greater than thinking.budget_tokens")
-        if _after_tool(body["messages"][-1]["content"]):
+        if _after_tool(body["messages"][-1]["content"]) and not _thought_before(body["messages"]):
             raise BadAsk("Expected `thinking`, but found `tool_use`.")
     return True
+
+
+def _thought_before(messages: list[Json]) -> bool:
+    """Whether the loop of tools that goes on began with a thought."""
+    begun: Json = {}
+    for message in reversed(messages):
+        if message["role"] == "user" and not _after_tool(message["content"]):
+            break
+        begun = message if message["role"] == "assistant" else begun
+    content = begun.get("content")
+    return isinstance(content, list) and content[0]["type"] in ("thinking", "redacted_thinking")
+
+
+def _check_thoughts(messages: list[Json]) -> None:
+    """Only what was signed here, and before all else in its turn."""
+    for message in messages:
+        if message["role"] != "assistant" or isinstance(message["content"], str):
+            continue
+        closed = [b.get("signature", b.get("data")) for b in message["content"] if "thinking" in b["type"]]
+        if any(one != SIGNATURE for one in closed):
+            raise BadAsk("Invalid `signature` in `thinking` block")
+        if any("thinking" in b["type"] for b in message["content"][len(closed) :]):
+            raise BadAsk("`thinking` blocks cannot be modified")
 
 
 def _check_version(body: Json, headers: dict[str, str]) -> None:
@@ -97,6 +120,7 @@ def _check_messages(body: Json) -> None:
             raise BadAsk(f'messages: Unexpected role "{role}"')
     if roles[-1] == "assistant":
         raise BadAsk("This model does not support assistant message prefill.")
+    _check_thoughts(body["messages"])
 
 
 def _texts(content: str | list[Json]) -> str:
@@ -127,7 +151,7 @@ def unary(ask: Ask, answer: Answer, serial: int) -> Json:
     """The whole answer as one object."""
     body = _message(ask, serial) | {"content": _content(ask, answer, serial)} | _stop(answer)
     if answer.usage:
-        body["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": answer.usage.completion}
+        body["usage"] = _taken(answer.usage) | {"output_tokens": answer.usage.completion}
     return body
 
 
@@ -181,7 +205,7 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     """The answer as events, in the documented order."""
     message = _message(ask, serial) | {"content": [], "stop_reason": None, "stop_sequence": None}
     if answer.usage:
-        message["usage"] = {"input_tokens": answer.usage.prompt, "output_tokens": 1}
+        message["usage"] = _taken(answer.usage) | {"output_tokens": 1}
     yield _frame("start", "message_start", message=message)
     yield from _thought_frames(ask, answer)
     first = len(_thoughts(ask, answer))
@@ -196,6 +220,17 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     spent = {"usage": {"output_tokens": answer.usage.completion}} if answer.usage else {}
     yield _frame("end", "message_delta", delta=_stop(answer), **spent)
     yield _frame("done", "message_stop")
+
+
+def _taken(usage: Usage) -> Json:
+    if not usage.read:
+        return {"input_tokens": usage.prompt}
+    return {
+        "input_tokens": usage.prompt - usage.read - usage.written,
+        "cache_read_input_tokens": usage.read,
+        "cache_creation_input_tokens": usage.written,
+        "cache_creation": {"ephemeral_5m_input_tokens": usage.written, "ephemeral_1h_input_tokens": 0},
+    }
 
 
 def _talk_frames(answer: Answer, index: int) -> Iterator[Frame]:

@@ -33,20 +33,34 @@ def run(*steps: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_without_a_gpu_it_says_what_it_would_need(tmp_path: Path) -> None:
-    probe = tmp_path / "nvidia-smi"
-    probe.write_text("#!/bin/sh\nexit 9\n")  # a driver without a card
+def driver(folder: Path, script: str) -> str:
+    """A PATH on which nvidia-smi is `script`."""
+    probe = folder / "nvidia-smi"
+    probe.write_text(f"#!/bin/sh\n{script}\n")
     probe.chmod(0o755)
-    done = run(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_without_a_gpu_it_says_what_it_would_need(tmp_path: Path) -> None:
+    """And that first: nothing has to be installed to be told."""
+    done = run(PATH=driver(tmp_path, "exit 9"), PYTHON="/nowhere/python")  # a driver without a card
     assert done.returncode == 3
     for word in ("NVIDIA GPU", "scout", "tools", "engine", "graph", "make setup PROFILE=gpu"):
         assert word in done.stderr
 
 
-def test_a_wrong_step_or_python_is_said_plainly() -> None:
+def test_a_wrong_step_or_python_is_said_plainly(tmp_path: Path) -> None:
     assert run("scuot").returncode == 2
     assert "no step is called 'scuot'" in run("scuot").stderr
-    assert "there is no /nowhere/python" in run(PYTHON="/nowhere/python").stderr
+    done = run(PATH=driver(tmp_path, "exit 0"), PYTHON="/nowhere/python")
+    assert (done.returncode, "there is no /nowhere/python" in done.stderr) == (2, True)
+
+
+def test_help_is_the_head_of_the_script() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("What a machine with an NVIDIA GPU does")
+    assert done.stdout.rstrip().endswith("(.venv/bin/python)")
 
 
 def test_the_scout_step_runs_on_the_processor(tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ def test_the_tables_and_the_plot_show_every_router(tmp_path: Path) -> None:
         "prompts": 10,
         "requests": 20,
         "routers": [{"router": name} | row for name in ("complexity rule", "learned, seed 0", "random, x")],
-        "unseen": [{"family": "a/b", "promoted_at": None, "before": (0.9, 0.1), "after": (0.9, 0.1)}],
+        "unseen": [
+            {"family": "a/b", "promoted_at": None} | dict.fromkeys(("before", "at_1000", "after"), (0.9, 0.1))
+        ],
         "rollbacks": [{"ended": "rolled back", "failed": 50}, {"ended": "going", "failed": 60}],
         "speed": measure.speed(2, 500),
     }

@@ -1,6 +1,7 @@
 """What answers cost, what they may cost at most, and what a budget does to a decision. Pure: no database."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,28 @@ def test_prices_stand_in_a_file_beside_the_configuration(tmp_path: Path) -> None
     alone.write_text((ROOT / "configs" / "cpu.yaml").read_text())
     with pytest.raises(ConfigError, match=r"prices\.yaml: No such file"):
         load(alone)
+
+
+@pytest.mark.parametrize(
+    ("price", "told"),
+    [
+        (
+            "{input: -0.75, output: 4.5}",
+            "prices.lanes.gpt-5.4-mini.input: Input should be greater than or equal to 0",
+        ),
+        ("{input: .nan, output: 4.5}", "prices.lanes.gpt-5.4-mini.input: "),
+        ("{input: 1, output: 2, cached_input: -1}", "prices.lanes.gpt-5.4-mini.cached_input: "),
+    ],
+)
+def test_a_price_that_cannot_be_is_named_and_nothing_starts(tmp_path: Path, price: str, told: str) -> None:
+    """A provider that pays us would never run out of budget."""
+    folder = ROOT / "configs"
+    (tmp_path / "cpu.yaml").write_text((folder / "cpu.yaml").read_text())
+    shipped = (folder / "prices.yaml").read_text()
+    line = next(line for line in shipped.splitlines() if "gpt-5.4-mini:" in line)
+    (tmp_path / "prices.yaml").write_text(shipped.replace(line, f"  gpt-5.4-mini: {price}"))
+    with pytest.raises(ConfigError, match=re.escape(f"cpu.yaml: 1 mistake(s)\n  {told}")):
+        load(tmp_path / "cpu.yaml")
 
 
 def test_an_hour_is_spread_over_its_tokens() -> None:

@@ -79,6 +79,50 @@ def test_items_of_a_list_count_only_if_they_demand_something() -> None:
     assert read(view(things)).count == 0
 
 
+@pytest.mark.parametrize(
+    ("prompt", "demands"),
+    [
+        pytest.param(
+            "Answer in JSON output, under 50 words, reference page 4 and cite two sources.", 4, id="en"
+        ),
+        pytest.param(
+            "Return YAML; quote all strings; indent with two spaces; no comments.", 4, id="semicolons"
+        ),
+        pytest.param(
+            "Antworte auf Englisch, in höchstens 60 Wörtern, ohne Fachwörter und nenne zwei Quellen.",
+            4,
+            id="de",
+        ),
+        pytest.param(
+            "Réponds en anglais, en moins de 60 mots, sans jargon et cite deux sources.", 4, id="fr"
+        ),
+        pytest.param(
+            "Responde en inglés, en menos de 60 palabras, sin jerga y cita dos fuentes.", 4, id="es"
+        ),
+        pytest.param("Svara på engelska, med högst 60 ord, utan facktermer och nämn två källor.", 4, id="sv"),
+        pytest.param("Rispondi in inglese, in meno di 60 parole, senza gergo e cita due fonti.", 4, id="it"),
+        pytest.param(
+            "Antwoord in het Engels, in hoogstens 60 woorden, zonder vaktermen en noem twee bronnen.",
+            4,
+            id="nl",
+        ),
+    ],
+)
+def test_demands_run_together_in_one_sentence_count_each(prompt: str, demands: int) -> None:
+    assert abs(read(view(prompt)).count - demands) <= 1
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        "Lena sold four hens, two geese and a goat, took the bus home and slept until noon. What did she sell?",
+        "On page 9 the hero leaves his village, crosses three rivers and meets an old friend. Who is he?",
+    ],
+)
+def test_a_story_with_commas_demands_nothing(story: str) -> None:
+    assert read(view(story)).count <= 1
+
+
 def test_a_declared_shape_is_one_demand() -> None:
     assert read(view("Hello", structured=True)).kinds == ("structured",)
 
@@ -97,7 +141,7 @@ def test_code_is_material_not_demand() -> None:
 def test_hostile_repetition_is_quick(piece: str) -> None:
     started = time.perf_counter()
     read(view(piece * (1_000_000 // len(piece))))
-    assert time.perf_counter() - started < 1.0
+    assert time.perf_counter() - started < 30  # what is quadratic in a million letters takes hours
 
 
 @given(st.text(), st.text())

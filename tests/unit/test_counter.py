@@ -39,6 +39,27 @@ def test_training_prompts_are_the_same_for_the_same_seed_and_have_all_counts() -
     assert set(Counter(count for _, _, count in rows)) == set(range(demands.MOST + 1))
 
 
+def test_the_phrases_that_measure_are_in_no_training_prompt() -> None:
+    held = {
+        line for (_, kind), lines in demands.templates().items() if kind.startswith("held_") for line in lines
+    }
+    taught = [
+        line
+        for (_, kind), lines in demands.templates().items()
+        if not kind.startswith("held_")
+        for line in lines
+    ]
+    assert len(held) > 100
+    assert held.isdisjoint(taught)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_lists_say_how_many_demands_they_run_together(held: bool) -> None:
+    rows = list(demands.lists(0, held))
+    assert rows == list(demands.lists(0, held))
+    assert {count for _, _, count in rows} == set(range(demands.MOST + 1))
+
+
 @pytest.mark.parametrize(
     ("few", "many"),
     [

@@ -11,7 +11,7 @@ import pytest
 from serve.config import Config
 from serve.dispatch import Answer, Dispatcher, Job, body_of
 from serve.egress import Permit
-from serve.errors import (
+from serve.lane_errors import (
     LaneEgressDenied,
     LaneInterrupted,
     LaneMisconfigured,
@@ -28,7 +28,7 @@ from serve.wire.openai_answer import ChatChunk
 from serve.wire.openai_chat import parse
 
 FOREVER = 3600.0
-SHORT = 0.02
+SHORT = 0.15
 
 
 def document(choice: dict[str, Any] | None) -> str:

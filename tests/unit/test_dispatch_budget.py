@@ -2,16 +2,17 @@
 
 import pytest
 
-from serve import errors
+from serve import lane_errors
 from serve.config import RetryConfig
-from serve.errors import (
+from serve.errors import HttpError
+from serve.lane_errors import (
     AnswerInvalid,
     AnswerUnsure,
-    HttpError,
     LaneAbsent,
     LaneError,
     LaneFull,
     LaneRejected,
+    LaneTooLong,
     LaneUnavailable,
     LaneUnledgered,
     LaneUnserving,
@@ -29,16 +30,16 @@ def test_every_failure_of_a_lane_has_a_row_of_its_own_before_those_it_is_a_kind_
     assert kinds[-1] is LaneError
     for i, kind in enumerate(kinds):
         assert not [later for later in kinds[i + 1 :] if issubclass(later, kind)], kind
-    named = {x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, LaneError)}
-    # Treated as what they are a kind of: LaneFull, LaneUnavailable, LaneUnpaid, AnswerInvalid.
-    assert named - set(kinds) == {LaneAbsent, LaneUnserving, LaneUnledgered, AnswerUnsure}
+    named = {x for x in vars(lane_errors).values() if isinstance(x, type) and issubclass(x, LaneError)}
+    # Treated as what they are a kind of: LaneFull, LaneUnavailable, LaneUnpaid, LaneRejected, AnswerInvalid.
+    assert named - set(kinds) == {LaneAbsent, LaneUnserving, LaneUnledgered, LaneTooLong, AnswerUnsure}
 
 
 def test_what_was_never_sent_costs_nothing_and_blames_nobody() -> None:
     for error in (LaneFull("a", "full"), LaneAbsent("a", "starting")):
         assert (rule(error).costs, rule(error).blame) == (False, Blame.NONE)
     assert rule(ReplicaDied("a", "died")).then is Then.SAME
-    assert rule(errors.LaneInterrupted("a", "cut")).then is Then.END
+    assert rule(lane_errors.LaneInterrupted("a", "cut")).then is Then.END
 
 
 def test_a_budget_grants_its_floor_and_a_share_of_the_requests_and_forgets() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from serve.errors import (
+from serve.errors import HttpError
+from serve.lane_errors import (
     AnswerInvalid,
-    HttpError,
     LaneEgressDenied,
     LaneMisconfigured,
     LaneOverloaded,
@@ -16,6 +16,7 @@ from serve.errors import (
     LaneRateLimited,
     LaneRejected,
     LaneTimeout,
+    LaneTooLong,
     LaneUnavailable,
 )
 from serve.policy import LaneState
@@ -149,9 +150,14 @@ LIMITED = LaneRateLimited("a", "429", 7.2)
         pytest.param([[FOREVER]], 503, "no_lane_available", 3, id="slow"),
         pytest.param([[LaneRejected("a", "no")]], 400, "request_rejected", None, id="rejected"),
         pytest.param([[LaneRejected("a", "no")], [LaneRejected("b", "no")]], 400, "request_rejected", None, id="all"),
+        pytest.param([[LaneTooLong("a", "9 of 8")]], 400, "context_length_exceeded", None, id="too-long"),
+        pytest.param([[LaneTooLong("a", "9 of 8")], [LaneTooLong("b", "9 of 7")]], 400, "context_length_exceeded", None,
+                     id="too-long-for-all"),
+        pytest.param([[LaneTooLong("a", "9 of 8")], [LaneRejected("b", "no")]], 400, "request_rejected", None,
+                     id="too-long-and-rejected"),
         pytest.param([[LaneRejected("a", "no")], [GONE]], 502, "lanes_failed", None, id="rejected-and-gone"),
         pytest.param([[LaneMisconfigured("a", "key")]], 502, "lanes_failed", None, id="misconfigured"),
-        pytest.param([[LaneEgressDenied("a", "gate")]], 502, "lanes_failed", None, id="egress-denied"),
+        pytest.param([[LaneEgressDenied("a", "gate")]], 403, "egress_denied", None, id="egress-denied"),
         pytest.param([["{not json"]], 502, "lanes_failed", None, id="not-json"),
         pytest.param([[]], 502, "lanes_failed", None, id="nothing"),
         pytest.param([[whole("")]], 502, "output_invalid", None, id="empty"),

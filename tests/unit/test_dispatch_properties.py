@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.dispatch import Answer
-from serve.errors import (
+from serve.errors import HttpError
+from serve.lane_errors import (
     AnswerInvalid,
-    HttpError,
     LaneAbsent,
     LaneFull,
     LaneInterrupted,

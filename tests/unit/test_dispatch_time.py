@@ -2,14 +2,15 @@
 
 import pytest
 
-from serve.errors import HttpError, LaneInterrupted
+from serve.errors import HttpError
+from serve.lane_errors import LaneInterrupted
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, text_of, trail, whole
 
 
 async def test_the_first_word_and_the_gap_after_it_have_time_outs_of_their_own() -> None:
-    slow_start = Scene([0.1, ROLE, says("a"), END], first_token_s=30, idle_s=SHORT)
+    slow_start = Scene([3 * SHORT, ROLE, says("a"), END], first_token_s=30, idle_s=SHORT)
     assert text_of(await read(await slow_start.run(stream=True))) == "a"
-    slow_later = Scene([ROLE, says("a"), 0.1, END], first_token_s=SHORT * 2, idle_s=30)
+    slow_later = Scene([ROLE, says("a"), 6 * SHORT, END], first_token_s=2 * SHORT, idle_s=30)
     assert text_of(await read(await slow_later.run(stream=True))) == "a"
     too_slow = Scene([ROLE, says("a"), FOREVER, END], first_token_s=30, idle_s=SHORT)
     answer = await too_slow.run(stream=True)
@@ -43,7 +44,7 @@ async def test_a_stream_that_outlives_the_deadline_is_cut() -> None:
 
 
 async def test_a_lane_without_replicas_gets_little_patience_and_no_other_does() -> None:
-    scene = Scene([whole("never")], [0.1, whole("hello")], down_wait_s=SHORT, queue_wait_unary_s=30)
+    scene = Scene([whole("never")], [3 * SHORT, whole("hello")], down_wait_s=SHORT, queue_wait_unary_s=30)
     scene.lanes["a"].takes_s = FOREVER
     scene.load.engine("small", 0, "starting")
     assert trail(await scene.run()) == [("a", "absent"), ("b", "ok")]
@@ -51,13 +52,13 @@ async def test_a_lane_without_replicas_gets_little_patience_and_no_other_does() 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_a_lane_that_is_only_cooling_down_gets_its_usual_time(stream: bool) -> None:
-    scene = Scene([0.1, ROLE, says("a"), END] if stream else [0.1, whole("a")], down_wait_s=SHORT)
+    scene = Scene([3 * SHORT, ROLE, says("a"), END] if stream else [3 * SHORT, whole("a")], down_wait_s=SHORT)
     scene.load.cool("a", 60, "it failed before")
     assert trail(await scene.run(stream=stream)) == [("a", "ok")]
 
 
 async def test_a_stream_that_runs_is_not_hurried_when_its_lane_goes_down() -> None:
-    scene = Scene([ROLE, says("hel"), 0.2, says("lo"), END], idle_s=30, down_wait_s=SHORT)
+    scene = Scene([ROLE, says("hel"), 3 * SHORT, says("lo"), END], idle_s=30, down_wait_s=SHORT)
     answer = await scene.run(stream=True)
     scene.load.cool("a", 60, "another request was rate limited")
     scene.load.engine("small", 0, "its replica is draining")

@@ -1,6 +1,7 @@
 """How long dispatch waits until a lane takes a call, and what it does when nobody is left to ask."""
 
 import asyncio
+import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import HttpError, LaneFull, LaneOverloaded, LaneRateLimited, LaneUnavailable, ReplicaDied
+from serve.dispatch import Answer
+from serve.errors import HttpError
+from serve.lane_errors import LaneFull, LaneOverloaded, LaneRateLimited, LaneUnavailable, ReplicaDied
 from serve.lanes.openai import status_error
 from serve.policy import LaneState
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, text_of, trail, whole
@@ -110,6 +113,71 @@ async def test_a_lane_that_is_brimful_by_our_own_count_is_not_asked() -> None:
     for task in [*running, late]:
         task.cancel()
     await asyncio.gather(*running, late, return_exceptions=True)
+    scene.assert_nothing_is_left()
+
+
+# Asked again along a grammar.
+
+
+WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
+
+
+def calls(arguments: str) -> str:
+    function = {"name": "weather", "arguments": arguments}
+    return whole(None, tool_calls=[{"id": "1", "type": "function", "function": function}])
+
+
+async def test_what_an_answer_took_is_not_taken_from_the_wait_of_the_second_question() -> None:
+    scene = Scene([1.1, calls("{}")], last_wait_s=1)
+    scene.lanes["a"].later = [[calls('{"city": "Rome"}')]]
+    scene.lanes["a"].takes_s = 0.05
+    assert trail(await scene.run(tools=TOOLS)) == [("a", "invalid"), ("a", "reasked")]
+    scene.assert_nothing_is_left()
+
+
+async def test_the_second_question_waits_beside_a_full_queue_and_stays_constrained() -> None:
+    scene = Scene([calls("{}")])
+    scene.lanes["a"].later = [[FULL], [FULL], [calls('{"city": "Rome"}')]]
+    answer = await scene.run(tools=TOOLS)
+    assert trail(answer) == [("a", "invalid"), ("a", "full"), ("a", "reasked")]
+    _, *again = (json.loads(call.body) for call in scene.lanes["a"].calls)
+    assert [one["tool_choice"]["function"]["name"] for one in again] == ["weather"] * 3
+
+
+async def test_a_lane_that_others_filled_meanwhile_is_not_asked_again_while_somebody_else_is_left() -> None:
+    scene = Scene([0.05, calls("{}")], [calls('{"city": "Rome"}')])
+    with ExitStack() as busy:
+        asked = await _filled(scene, busy)
+        assert trail(await asked) == [("a", "invalid"), ("b", "repaired")]
+
+
+async def test_a_lane_that_others_filled_meanwhile_is_waited_for_where_nobody_else_is_left() -> None:
+    scene = Scene([0.05, calls("{}")])
+    scene.lanes["a"].later = [[calls('{"city": "Rome"}')]]
+    with ExitStack() as busy:
+        asked = await _filled(scene, busy)
+        while not scene.load.spills()["small"]:  # noqa: ASYNC110 - nothing signals that a lane was found full
+            await asyncio.sleep(0.01)
+    assert trail(await asked) == [("a", "invalid"), ("a", "full"), ("a", "reasked")]
+
+
+async def _filled(scene: Scene, busy: ExitStack) -> asyncio.Task[Answer]:
+    """A request under way on `a`, which others fill up for as long as `busy` is open."""
+    asked = asyncio.create_task(scene.run(tools=TOOLS))
+    await scene.lanes["a"].waiting.wait()
+    for _ in range(8 + 4):
+        busy.enter_context(scene.load.call("a"))
+    return asked
+
+
+async def test_the_second_question_is_not_waited_for_without_end() -> None:
+    scene = Scene([calls("{}")], last_wait_s=SHORT)
+    scene.lanes["a"].later = [[FULL]]
+    with pytest.raises(HttpError) as error:
+        await scene.run(tools=TOOLS)
+    assert (error.value.status, error.value.code) == (503, "no_lane_available")
+    assert error.value.retry_after_s
     scene.assert_nothing_is_left()
 
 

@@ -13,7 +13,7 @@ from serve import egress
 from serve.cloud import CloudProxy
 from serve.config import Config, HttpLane, Location
 from serve.egress import Permit
-from serve.errors import LaneEgressDenied
+from serve.lane_errors import LaneEgressDenied
 from serve.lanes.base import LaneCall
 from serve.signals.readings import Sensitivity
 from tests.support.upstream import ThreadedUpstream

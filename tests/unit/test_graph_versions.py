@@ -21,7 +21,7 @@ def test_a_reload_leaves_the_version_of_every_deployment_as_it_is(config: Config
     """A deployment without a version of its own would get a random one, and restart at every reload."""
     changed = hot.applied(config, {"dispatch": {"idle_s": 3}, "lanes": {"cloud-openai": {"enabled": False}}})
     assert versions(config) == versions(changed)
-    assert len(versions(config)) == 4
+    assert len(versions(config)) == 5
     assert None not in versions(config).values()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.config import DispatchConfig
-from serve.errors import LaneMisconfigured, LaneRateLimited, LaneTimeout, LaneUnavailable
+from serve.lane_errors import LaneMisconfigured, LaneRateLimited, LaneTimeout, LaneUnavailable
 from serve.lanes.health import Health
 from serve.lanes.load import LaneLoad
 from serve.policy import LaneState, decide

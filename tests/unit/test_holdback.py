@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import AnswerInvalid, LaneError, LaneUnavailable
 from serve.holdback import HeldBack, applies
+from serve.lane_errors import AnswerInvalid, LaneError, LaneUnavailable
 from serve.wire.openai_answer import ChatChunk
 from serve.wire.openai_chat import ChatRequest, parse
 

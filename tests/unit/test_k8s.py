@@ -36,7 +36,7 @@ KUBERNETES = "1.33"
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 with_crd = pytest.mark.skipif(
-    not CRD.is_file(), reason=f"KubeRay's schema is not in {CRD.parent.name}/ beside the repository"
+    not CRD.is_file(), reason="KubeRay's schema is not in shared/kuberay/ beside the repository"
 )
 
 

@@ -57,6 +57,7 @@ def test_every_group_has_room_for_its_replicas_at_full_scale(overlay: str) -> No
         "Router": config.server.router_replicas,
         "Scout": config.scout.most_replicas if config.scout else 0,
     }
+    most |= {f"Encoder-{lane.name}": lane.replicas for lane in config.encoders}
     most["CloudProxy"] = config.server.cloud_replicas or config.server.router_replicas
     for name, group in groups(overlay).items():
         if name == "head":

@@ -13,8 +13,9 @@ import serve
 ROOT = Path(__file__).parents[2]
 KNOWS_RAY = {
     "app",
-    "ingress",
+    "router_deployment",
     "engine",
+    "encoder",
     "scout",
     "cloud",
     "up",

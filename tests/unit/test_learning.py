@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serve.learning.bounds import bounds
 from serve.learning.estimate import Ladder, Tables, columns, evaluate, scores
-from serve.learning.log import TASKS, Bools, Floats, Log, answered, joined
+from serve.learning.log import TASKS, Bools, Floats, Log, Swept, answered, joined, with_sweeps
 from serve.learning.lots import lots
 from serve.learning.placed import Placed, base_of
 from serve.learning.propose import propose
@@ -43,6 +43,56 @@ def test_a_naive_mean_would_have_been_wrong_where_the_log_prefers_easy_requests(
     truth = world(200_000, seed=6).success[:, 0].mean()
     assert abs(naive - truth) > 0.05
     assert values.success[0] == pytest.approx(truth, abs=0.02)
+
+
+@pytest.mark.parametrize("answered_share", [1.0, 0.5])
+def test_sweeps_tell_of_the_tier_below_however_many_of_them_came_to_nothing(answered_share: float) -> None:
+    known = world(40_000, seed=31)
+    log = logged(known, flat(2, table()), explore=0.0, seed=32)
+    source, count = np.random.default_rng(33), len(log)
+    judged = (source.random(count) < 0.2) & (source.random(count) < answered_share)
+    open_to = source.random(count) < 0.9  # a tenth could not have been swept
+    share = np.where(open_to, 0.2, 0.0)[:, None] * (1.0, 0.0, 0.0)
+    asked = np.where(judged & open_to, 0, -1)
+    found = with_sweeps(log, Swept(np.full(count, 7), share, asked, known.success[:, 0], known.cost[:, 0]))
+    assert found.seen[:, 0].sum() == (asked == 0).sum()
+    assert found.chance[open_to, 0].mean() == pytest.approx(0.2 * answered_share, rel=0.1)
+    assert found.chance[~open_to, 0].max() == 0
+    told = scores(found)
+    assert told.success[:, 0].mean() == pytest.approx(known.success[:, 0].mean(), abs=0.02)
+    assert told.cost[:, 0].mean() == pytest.approx(known.cost[:, 0].mean(), rel=0.05)
+
+
+def test_a_tier_without_a_lane_is_known_by_the_lane_that_would_have_answered() -> None:
+    known = world(40_000, seed=36)
+    count = len(known.gain)
+    without = np.random.default_rng(37).random(count) < 0.5  # no lane of tier 2: then tier 3 answers
+    for values in (known.success, known.cost):
+        values[without, 1] = values[without, 2]
+    log = logged(known, flat(3, table()), explore=0.0, seed=38)
+    lanes = np.where(without, 0b101, 0b111)
+    lower = np.stack([np.ones(count), ~without, np.zeros(count)], axis=1)
+    share = 0.2 * lower / lower.sum(axis=1, keepdims=True)
+    lot = np.random.default_rng(39).random(count)
+    asked = np.where(lot < share[:, 0], 0, np.where(lot < share[:, :2].sum(axis=1), 1, -1))
+    rows = np.arange(count)
+    found = with_sweeps(log, Swept(lanes, share, asked, known.success[rows, asked], known.cost[rows, asked]))
+    assert found.seen[without, 1].all()
+    assert (found.chance[without, 1] == 1).all()
+    told = scores(found)
+    for tier in range(3):
+        assert told.success[:, tier].mean() == pytest.approx(known.success[:, tier].mean(), abs=0.02)
+        assert told.cost[:, tier].mean() == pytest.approx(known.cost[:, tier].mean(), rel=0.05)
+
+
+def test_what_answered_is_not_counted_once_more_by_a_sweep() -> None:
+    known = world(1_000, seed=34)
+    log = logged(known, flat(1, table()), explore=0.0, seed=35)
+    asked = np.zeros(len(log), dtype=np.int64)
+    swept = Swept(np.full(len(log), 7), np.ones((len(log), 3)), asked, np.zeros(len(log)), np.ones(len(log)))
+    same = with_sweeps(log, swept)
+    assert (same.success == log.success).all()
+    assert (same.chance[:, 0] == log.chance[:, 0]).all()
 
 
 def test_the_error_says_how_far_off_an_estimate_may_be() -> None:

@@ -2,23 +2,31 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from serve.cli import app
+from serve.learning import runs
 from serve.learning.desk import TRIAL, Tables
+from serve.learning.explained import differences, proof
 from serve.learning.log import TASKS
+from serve.learning.look import WHO, Order, look
 from serve.learning.placed import base_of
 from serve.learning.propose import USUAL
 from serve.learning.store import NOTHING, TableRefused, TableStore, Told
 from serve.learning.tables import TABLES
 from serve.outcomes import tables as outcome_tables
-from serve.outcomes.row import Chosen, Step, Tracked
+from serve.outcomes.row import Chosen, Sampled, Step, Tracked
 from serve.outcomes.store import Store
 from serve.routing_table import RoutingTable, flat
+from serve.sweeps import store as sweeps
+from serve.sweeps import tables as sweep_tables
+from serve.sweeps.result import Result
 from tests.support.databases import KINDS, database
 from tests.support.learning import EASY, NOW, ROW, logged, table, world
 from tests.support.memory import memory_folder
@@ -39,6 +47,7 @@ def store(server: str) -> Iterator[TableStore]:
     yield opened
     TABLES.drop_all(opened._engine)
     outcome_tables.TABLES.drop_all(opened._engine)
+    sweep_tables.TABLES.drop_all(opened._engine)
     opened.close()
 
 
@@ -202,6 +211,48 @@ def test_what_was_logged_is_read_as_columns(store: TableStore, server: str) -> N
     assert "too few" in found.why
 
 
+RESULT = Result(
+    id="dec_s", decision_id="dec_0", at=NOW, sweep="2026-W21", task=EASY, data_class="public", policy_version="0" * 64,
+    from_lane="cloud", from_tier=2, to_lane="here", to_tier=1, verdict="valid", agreement=1.0, score=None, good=True,
+    cost=7, judge_cost=90,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "accepted", "won"),
+    [
+        ({}, None, 1.0),
+        ({}, "lanes_failed", 0.0),  # to agree with a failure is no success
+        ({"score": 0.9}, "lanes_failed", 1.0),
+        ({"good": False, "score": 0.2}, None, 0.0),
+        ({"good": False, "verdict": "invalid", "agreement": None}, None, 0.0),
+        ({"good": None, "verdict": "timeout", "agreement": None}, None, None),
+    ],
+)
+def test_a_result_of_a_sweep_is_an_outcome_of_the_tier_below(
+    store: TableStore, server: str, result: dict[str, Any], accepted: str | None, won: float | None
+) -> None:
+    opened = Store(server)
+    choice = replace(CHOICE, tier=2, p1=0.0, p2=1.0)
+    row = replace(ROW, error=accepted)
+    opened.write([Tracked(row, ()), choice, Sampled("dec_0", NOW, 3, 0.1, 0.0)])
+    # Drawn, but nothing came of it; and one that nobody could have drawn.
+    for name in ("dec_1", "dec_2"):
+        opened.write(
+            [Tracked(replace(row, decision_id=name), ()), replace(choice, decision_id=name, at=NOW + 1)]
+        )
+    opened.write([Sampled("dec_1", NOW, 3, 0.1, 0.0)])
+    sweeps.put(opened.engine, replace(RESULT, **result), keep_days=30)
+    opened.close()
+    log = store.log(0)
+    if won is None:
+        assert not log.seen[:, 0].any()
+        return
+    assert (log.seen[:, 0].tolist(), log.success[0, 0], log.cost[0, 0]) == ([True, False, False], won, 7)
+    assert log.chance[:, 0].tolist() == [0.1, 0.1, 0.0]
+    assert log.seen[:, 1].all()
+
+
 def test_a_better_table_is_found_in_the_database(store: TableStore, server: str) -> None:
     log = logged(world(10_000, seed=21), flat(3, table()), explore=0.3, seed=22)
     opened = Store(server)
@@ -234,6 +285,13 @@ def test_a_better_table_is_found_in_the_database(store: TableStore, server: str)
     assert found.table is not None, found.why
     assert found.table.version == "learned-1"
     assert found.table.tasks[EASY].tier == 1
+    order = Order(url=server, configured=flat(3, table()), share=0.2)
+    seen = look(order, NOW + 20_000)  # as a Router does on schedule
+    assert (seen.outcome, seen.version) == ("trial", "learned-1")
+    last = Tables(store, flat(3, table())).last()
+    assert (last.who, last.canary, last.share, last.worth) == (WHO, "learned-1", 0.2, found.worth)
+    assert differences(found.table, flat(3, table()))
+    assert len(proof(last.evidence)) == 3
 
 
 CONFIG = """
@@ -262,7 +320,7 @@ def run(settings: Path, *words: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-def test_the_commands_from_first_to_last(settings: Path, tmp_path: Path) -> None:
+def test_the_commands_from_first_to_last(settings: Path, server: str, tmp_path: Path) -> None:
     assert "Nothing was ever changed" in run(settings, "list")[1]
     mine = str(tmp_path / "mine.yaml")
     code, text = run(settings, "promote", mine, "--why", "to see", "--canary", "0.2")
@@ -277,6 +335,11 @@ def test_the_commands_from_first_to_last(settings: Path, tmp_path: Path) -> None
     assert "to see" in text
     assert "tier 2, threshold never" in text
     assert '"current": "tier-1"' in run(settings, "list", "--json")[1]
+    with closing(TableStore(server)) as kept:
+        runs.claim(kept.engine, base_of(table()), "2026-W47", "a", NOW)
+        runs.end(kept.engine, base_of(table()), "2026-W47", "a", NOW, "nothing", "too few", None)
+    assert "Last looked on schedule 2026-05-28 20:26: too few." in run(settings, "list")[1]
+    assert '"outcome": "nothing"' in run(settings, "list", "--json")[1]
     assert run(settings, "rollback", "--why", "enough")[0] == 0
     assert "made-up decides." in run(settings, "list")[1]
     code, text = run(settings, "learn")

@@ -189,6 +189,20 @@ def test_a_day_that_ends_and_comes_back_goes_on_where_it_was(file: str) -> None:
     assert [ask(before), ask(after), ask(before)] == [False, False, False]
 
 
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_clock_that_steps_under_open_leases_loses_and_doubles_nothing(url: str, step_s: int) -> None:
+    """B3: set forward it ends the leases of requests that live, at their worst; their own settlement corrects that.
+    Set back it leaves them open for longer."""
+    entries = [reservation(300, DAY, clock=lambda: NOON) for _ in range(3)]
+    write(url, *entries, now=int(NOON * 1000))
+    stepped = int((NOON + step_s) * 1000)
+    write(url, Look((DAY,)), now=stepped)
+    found = books(url)
+    assert (found.spent + found.reserved, found.open) == (900, 0 if step_s > 0 else 3)
+    write(url, *(settled(entry, 20) for entry in entries), now=stepped)
+    assert books(url) == Books(spent=60, reserved=0, open=0, attempts=60)
+
+
 async def test_what_comes_together_is_written_together(desk: Desk) -> None:
     entries = [reservation(10, DAY, MONTH) for _ in range(150)]
     answers = await asyncio.gather(*(desk.reserve(entry) for entry in entries))

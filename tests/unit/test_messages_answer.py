@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import BudgetExceeded, HttpError, LaneInterrupted, NoLaneAvailable, Unauthorized
+from serve.errors import BudgetExceeded, HttpError, NoLaneAvailable, Unauthorized
+from serve.lane_errors import LaneInterrupted
 from serve.surfaces import messages_error
 from serve.surfaces.messages import MessagesExchange
 from serve.surfaces.messages_answer import Asked

@@ -17,8 +17,9 @@ from serve.wire import anthropic_messages
 from serve.wire.openai_chat import parse
 from tests.support.nightly import cases
 
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+MARK = {"cache_control": {"type": "ephemeral"}}
 FOUND = {"type": "tool_result", "tool_use_id": "t1"}
 
 
@@ -66,7 +67,13 @@ def chat(*turns: Any, **fields: Any) -> dict[str, Any]:
                          {"id": "t2", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}],
                      id="calls"),
         pytest.param(turn("assistant", {"type": "thinking", "thinking": "hm", "signature": "s"}, text("a")),
-                     [{"role": "assistant", "content": "a"}], id="old-thoughts-are-dropped"),
+                     [{"role": "assistant", "content": "a", "thinking_blocks": [
+                         {"type": "thinking", "thinking": "hm", "signature": "s"}]}], id="old-thoughts"),
+        pytest.param(turn("assistant", text("a"), {"type": "thinking", "thinking": "hm", "signature": "s"}),
+                     [{"role": "assistant", "content": "a"}], id="thoughts-behind-words-are-dropped"),
+        pytest.param(turn("user", text("a", **MARK)), [{"role": "user", "content": [text("a", **MARK)]}], id="a-mark"),
+        pytest.param(turn("user", FOUND | {"content": [text("a"), text("b", **MARK)]}),
+                     [{"role": "tool", "tool_call_id": "t1", "content": [text("a\nb", **MARK)]}], id="a-marked-result"),
         pytest.param({"role": "system", "content": "now be brief"}, [{"role": "system", "content": "now be brief"}],
                      id="a-system-turn"),
     ],
@@ -80,6 +87,8 @@ def test_a_turn(given: dict[str, Any], becomes: list[Any]) -> None:
     [
         ({"system": "a"}, "messages", [{"role": "system", "content": "a"}, {"role": "user", "content": "hi"}]),
         ({"system": [text("a", cache_control={"type": "ephemeral"}), text("b")]}, "messages",
+         [{"role": "system", "content": [text("a", **MARK), text("b")]}, {"role": "user", "content": "hi"}]),
+        ({"system": [text("a"), text("b")]}, "messages",
          [{"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "hi"}]),
         ({"tool_choice": {"type": "auto"}}, "tool_choice", "auto"),
         ({"tool_choice": {"type": "any"}}, "tool_choice", "required"),
@@ -107,7 +116,7 @@ def test_a_field(given: dict[str, Any], field: str, becomes: Any) -> None:
     assert chat(**given)[field] == becomes
 
 
-HINTS = {"cache_control": {"type": "ephemeral"}, "service_tier": "auto", "top_k": 0,
+HINTS = {"service_tier": "auto", "top_k": 0,
          "context_management": {"edits": []}, "speed": "fast", "stop_sequences": [], "metadata": {}}  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from serve.config import Config
 from serve.ledger.entries import Record
 from serve.ledger.store import Store as LedgerStore
 from serve.ledger.tables import ATTEMPTS
-from serve.outcomes import report, show, span, told
+from serve.outcomes import queries, report, show, span, told
 from serve.outcomes.config import OutcomesConfig
 from serve.outcomes.cpst import Sums, cpst
 from serve.outcomes.repeats import Repeats
@@ -284,7 +284,7 @@ def test_the_report_counts_what_happened(store: Store) -> None:
     assert (total.successes, total.failures, total.unknown) == (119, 2, 1)
     assert (total.billed_usd, total.correction_usd) == (0.08, 1.0)
     assert total.cpst.usd == pytest.approx(1.08 / 119)
-    assert found.local_share == pytest.approx(40 / 120)
+    assert found.local_share == found.tier1_share == pytest.approx(40 / 120)
     assert found.saved_share == pytest.approx(1 - 0.08 / 0.1202)
     assert {one.task: one.advice for one in found.advice} == {
         "analysis": "promote",
@@ -297,6 +297,55 @@ def test_the_report_counts_what_happened(store: Store) -> None:
     assert found.labels == {"failed": 1}
     assert (found.local_p95_ms, found.overhead_p50_ms) == (20, 1.5)
     json.dumps(report.document(found), allow_nan=False)
+
+
+def test_targets_that_are_missed_are_alerts_from_fifty_decisions_on(store: Store) -> None:
+    store.write(traffic())
+    found = report.read(store.engine, settings(), 3600, NOW / 1000)
+    assert [alert.split(",")[0] for alert in found.alerts] == [
+        "Tier 1 gave 33% of the answers",
+        "Providers billed 33% less than always-cloud",
+    ]
+    dear = [tracked(n, at=NOW + n, billed=9000, baseline=1000) for n in range(200, 400)]
+    store.write(dear)
+    found = report.read(store.engine, settings(), 3600, NOW / 1000)
+    assert [alert for alert in found.alerts if "more than always-cloud" in alert]
+    assert not [alert for alert in found.alerts if "Tier 1" in alert]
+    few = report.read(store.engine, settings(), 3600, NOW / 1000 + 7200)
+    assert (few.total, few.alerts) == (None, [])
+
+
+def test_every_group_has_its_interval_on_every_page(store: Store) -> None:
+    """By task type, tier, lane, key and session."""
+    store.write([tracked(n, at=NOW - n, session="s1", cost=100 + n) for n in range(60)])
+    found = report.read(store.engine, settings(), 3600, NOW / 1000)
+    groups = (found.by_task, found.by_tier, found.by_lane, found.by_key, found.by_session)
+    assert {(one.cpst.low or 0) < (one.cpst.usd or 0) < (one.cpst.high or 0) for (one,) in groups} == {True}
+    for form in show.FORMATS:
+        text = show.written(told.page(found), form)
+        assert form == "json" or text.count("0.000125 to 0.000134") == 7, form
+
+
+def test_one_look_at_every_row_counts_what_many_looks_count(store: Store) -> None:
+    store.write(traffic())
+    store.say(replace(WORD, success=False, label="failed", correction_minutes=3.0))
+    since, few = NOW - 3_600_000, {name: report.DIMENSIONS[name] for name in ("task", "tier", "lane", "key")}
+    with reading(store) as connection:
+        found = queries.groups_by_each(connection, since, few, 1e6)
+        for name in (queries.TOTAL, *few):
+            alone = queries.groups(connection, since, few.get(name), 1e6)
+            assert sorted(found[name], key=lambda one: one.name) == sorted(alone, key=lambda one: one.name)
+        assert queries.groups_by_each(connection, NOW + 1, few, 1e6)[queries.TOTAL] == []
+
+
+def test_a_clock_that_was_an_hour_ahead_loses_no_decision_and_counts_none_twice(store: Store) -> None:
+    """It is set right, so some rows are of the future; later, when that is the past, they are still there once."""
+    store.write([tracked(n, at=NOW + 3_600_000 - n, cost=100) for n in range(60)])
+    store.write([tracked(n, at=NOW + n, cost=100) for n in range(30, 120)])
+    for since_s, now in ((600, NOW), (7200, NOW + 3_700_000)):
+        found = report.read(store.engine, settings(), since_s, now / 1000)
+        assert found.total is not None
+        assert (found.total.decisions, found.total.cost_usd) == (120, 0.012)
 
 
 def test_a_shift_of_the_traffic_is_an_alert(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from serve.config import Config
 from serve.dispatch import Dispatcher
-from serve.errors import LaneError, LaneMisconfigured, LaneUnavailable
+from serve.lane_errors import LaneError, LaneMisconfigured, LaneUnavailable
 from serve.lanes.load import LaneLoad
 from serve.policy import LaneState, decide
 from serve.signals.readings import Sensitivity, SensitivityReading

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from models.scout import head
 from serve.app import graph
 from serve.config import Config, load
+from serve.config.engines import OWN_MODELS
 from serve.render import group_of
 from tests.support.manifests import deployed
 from tests.support.shipped import SHIPPED
@@ -72,6 +74,30 @@ def test_what_shares_a_card_fits_on_it(path: Path) -> None:
     memory = [utilization(config, name) for name in sharing]
     assert 0 < sum(shares) + scout <= 1
     assert sum(memory) + scout <= 1
+
+
+@pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.name)
+def test_the_scout_there_is_the_instruct_model_whose_head_is_shipped(path: Path) -> None:
+    scout = load(path).scout
+    assert scout
+    assert (scout.backend, scout.model, scout.bits, scout.head) == (
+        "causal_lm",
+        OWN_MODELS["causal_lm"],
+        4,
+        None,
+    )
+    assert shipped_head("scout_causal.safetensors").version
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_no_shipped_configuration_waits_for_a_scout_that_has_shown_no_gain(path: Path) -> None:
+    config = load(path)
+    assert config.scout is None or config.signals.sure_at == 0
+
+
+def shipped_head(name: str) -> head.Head:
+    """One of the heads beside the code of the back ends."""
+    return head.load(Path(head.__file__).with_name(name))
 
 
 @pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.name)

@@ -230,3 +230,20 @@ def test_nothing_a_model_wrote_is_evaluated(tmp_path: Path, wrap: str) -> None:
         repair.parsed(text)
     spoken.calls_in_text(text, SPECS)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "made"),
+    [
+        ('{\\n  "a": "b"\\n}', "object", {"a": "b"}),
+        ("[\\n1,\\t2]", "array", [1, 2]),
+        ("3, 1,-2.5", "array", [3, 1, -2.5]),
+        ("1,200", "array", "1,200"),
+        ("one, two", "array", "one, two"),
+        ("3,1", "object", "3,1"),
+    ],
+)
+def test_a_text_that_means_a_structure_becomes_one(text: str, kind: str, made: object) -> None:
+    """`1,200` may be one number: what is not plain stays for the verdict to refuse."""
+    found = bend.coerced({"x": text}, {"type": "object", "properties": {"x": {"type": kind}}})
+    assert found == {"x": made}

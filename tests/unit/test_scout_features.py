@@ -28,7 +28,7 @@ def test_a_long_text_hashes_no_more_than_the_cap(monkeypatch: pytest.MonkeyPatch
     hashed: list[int] = []
     real = features.ngram_buckets
 
-    def counting(points: features.Hashes, words: features.Hashes) -> features.Ints:
+    def counting(points: features.Hashes, words: features.Hashes) -> features.Buckets:
         found = real(points, words)
         hashed.append(found.size)
         return found

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from models.scout import augment, corpus, labels, measure, sources, written
+from models.scout import augment, corpus, labels, measure, sources, wrapped, written
 from models.scout.row import Row, question_key
 from serve.signals.readings import DIFFICULTIES, Difficulty, TaskType
 
@@ -69,6 +69,23 @@ def test_written_rows_are_valid_and_repeatable() -> None:
     assert {difficulty for _, _, difficulty, _ in rows} == set(DIFFICULTIES)
     assert {task for _, _, _, task in rows} <= set(get_args(TaskType))
     assert not any("{" in text.replace("{}", "") for _, text, _, _ in rows if "while" not in text)
+
+
+def test_orders_around_texts_are_repeatable_and_keep_to_their_split() -> None:
+    texts = [
+        Row("x", f"carrier {number} of some words", f"k{number}", None, "reasoning") for number in range(40)
+    ]
+    carriers = {
+        name: [row for row in texts if corpus.split_of(row, 0) == name]
+        for name in ("train", "calibration", "test")
+    }
+    first = list(wrapped.rows(0, carriers, corpus.split_of))
+    assert first == list(wrapped.rows(0, carriers, corpus.split_of))
+    assert {row.task for row in first} >= {"classification", "extraction", "reasoning"}
+    assert not any("{" in row.text.replace('{"task"', "") for row in first)
+    for row in first:
+        inside = [one for one in texts if one.text in row.text]
+        assert {corpus.split_of(one, 0) for one in inside} <= {corpus.split_of(row, 0)}
 
 
 def test_dressing_keeps_most_of_a_prompt() -> None:

@@ -283,6 +283,12 @@ def test_bad_usage(ask: Ask) -> None:
     assert ask("bad_usage", ANTHROPIC).payloads[0]["message"]["usage"]["input_tokens"] == -1
 
 
+def test_cached_usage(ask: Ask) -> None:
+    usage = ask("cached_usage", ANTHROPIC, stream=False).json["usage"]
+    assert usage["cache_read_input_tokens"] > usage["cache_creation_input_tokens"] > 0
+    assert ask("cached_usage", ANTHROPIC).payloads[0]["message"]["usage"]["cache_read_input_tokens"] > 0
+
+
 def test_nan_usage(ask: Ask) -> None:
     assert math.isnan(ask("nan_usage", stream=False).json["usage"]["total_tokens"])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import LaneProtocolError
+from serve.lane_errors import LaneProtocolError
 from serve.verdict import judge
 from serve.wire.openai_answer import chunk, completion
 from serve.wire.openai_chat import parse

@@ -12,7 +12,7 @@ from serve.wire.anthropic_messages import request
 from serve.wire.openai_chat import parse
 
 TEXT = {"type": "text", "text": "what is this?"}
-PNG = "data:image/png;base64,aGk="
+PNG = "data:image/png;base64,iVBORw0KGgo="
 TOOL = {
     "type": "function",
     "function": {"name": "f", "description": "does f", "parameters": {"type": "object"}},
@@ -53,7 +53,7 @@ def test_a_plain_question_is_one_turn_and_nothing_more() -> None:
 
 USES = {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}
 GOT = {"type": "tool_result", "tool_use_id": "c1", "content": "cat"}
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
 LINK = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
 
 

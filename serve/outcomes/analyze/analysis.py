@@ -4,7 +4,7 @@ Knows the pre-scout only: no Scout, no load, no budget. Takes every lane as up, 
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import JsonValue
 
@@ -15,7 +15,9 @@ from serve.errors import HttpError
 from serve.ledger.prices import Tariff, tariff_at
 from serve.ledger.terms import Terms
 from serve.outcomes.analyze import lines
-from serve.outcomes.analyze.lines import BadLine, Line
+from serve.outcomes.analyze.counts import BadLine, Counts
+from serve.outcomes.analyze.lines import Line
+from serve.outcomes.analyze.rows import rows
 from serve.outcomes.sheet import baseline_lane
 from serve.policy import LaneState
 from serve.request import view_of
@@ -106,11 +108,9 @@ class Analysis:
 
 
 async def run(log: Iterable[bytes], config: Config) -> Analysis:
-    """Read and judge every line. Raises NothingReadable when there is none that can be."""
+    """Read and judge every row. Raises NothingReadable when there is none that can be."""
     counter = _Counter(config)
-    for number, raw in enumerate(log, 1):
-        if not raw.strip():
-            continue
+    for number, raw in rows(log):
         try:
             await counter.add(lines.read(raw))
         except BadLine as error:
@@ -141,35 +141,36 @@ class _Counter:
         """Count one line. Raises BadLine before anything of it is counted."""
         judged = None if line.request is None else await self._judged(line.request)
         lane, signals, confidential = judged or (None, None, False)
-        taken = line.input_tokens if line.input_tokens is not None else 0
-        if signals is not None and line.input_tokens is None:
-            taken = signals.context.input_tokens
-        given = line.output_tokens or 0
+        tokens = line.tokens
+        if tokens.input is None:
+            tokens = replace(tokens, input=signals.context.input_tokens if signals is not None else 0)
         task = NO_MESSAGES if signals is None else REFUSED if lane is None else signals.task.task
         one = self.found.categories.setdefault(task, Category(task))
-        self._count(one, line, (taken, given))
-        one.before += (before := self._before(line.model, line.calls, taken, given))
+        self._count(one, line, tokens)
+        tariff = self._before(line.model, line.calls)
+        one.before += (before := _cost(tariff, tokens))
         if lane is None:
             one.after += before  # nothing is said of what could not be judged
             return
-        placed = self._config.lane(lane)
+        placed, then = self._config.lane(lane), self._tariffs[lane]
         self.found.judged += line.calls
         one.tier1 += placed.tier == 1
         one.local += placed.location in ON_PREMISES
         one.confidential += confidential
-        one.after += self._tariffs[lane].cost(taken, 0, given)
+        # What the provider had in its cache is in nobody else's.
+        one.after += before if then is tariff else _cost(then, replace(tokens, cached=0, written=0))
 
-    def _count(self, one: Category, line: Line, tokens: tuple[int, int]) -> None:
-        found = self.found
+    def _count(self, one: Category, line: Line, tokens: Counts) -> None:
+        found, taken, given = self.found, tokens.input or 0, tokens.output or 0
         found.calls += line.calls
-        found.without_output += line.output_tokens is None
+        found.without_output += tokens.output is None
         one.calls += line.calls
-        one.input_tokens += tokens[0]
-        one.output_tokens += tokens[1]
+        one.input_tokens += taken
+        one.output_tokens += given
         if line.request is not None:
-            found.input_sizes.append(tokens[0])
-            if line.output_tokens is not None:
-                found.output_sizes.append(tokens[1])
+            found.input_sizes.append(taken)
+            if tokens.output is not None:
+                found.output_sizes.append(given)
 
     async def _judged(self, body: bytes) -> tuple[str | None, Signals, bool]:
         """The first lane, None where nobody may answer; the signals; whether the data is confidential."""
@@ -187,13 +188,14 @@ class _Counter:
         except HttpError:
             return None, signals, confidential
 
-    def _before(self, model: str, calls: int, taken: int, given: int) -> int:
+    def _before(self, model: str, calls: int) -> Tariff | None:
+        """The price of the log's model, else that of the baseline lane, where there is one."""
         tariff = self._tariff(model)
         if tariff is None:
             self.found.unpriced[model] = self.found.unpriced.get(model, 0) + calls
             name = self.found.baseline_lane
             tariff = self._tariffs[name] if name else None
-        return tariff.cost(taken, 0, given) if tariff else 0
+        return tariff
 
     def _tariff(self, model: str) -> Tariff | None:
         """The price of a lane with this model, or of the model in the list of prices; a date behind it is left out."""
@@ -203,6 +205,13 @@ class _Counter:
         prices = self._config.prices
         name = next((listed for listed in prices.lanes if _same(model, listed)), None)
         return tariff_at(prices.lanes[name], prices.version) if name else None
+
+
+def _cost(tariff: Tariff | None, tokens: Counts) -> int:
+    """Micro-dollars."""
+    if tariff is None:
+        return 0
+    return tariff.cost(tokens.input or 0, tokens.cached, tokens.output or 0, tokens.written)
 
 
 def _same(model: str, name: str) -> bool:

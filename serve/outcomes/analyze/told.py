@@ -15,6 +15,8 @@ def page(found: Analysis) -> Page:
         f"{found.calls:,} calls, {found.judged:,} of them judged: {tier1} were tier-1 material. "
         f"${money.usd(total.before)} before, ${money.usd(total.after)} with Pointsman: {saved} saved."
     )
+    if not found.judged:
+        lead = f"{found.calls:,} calls for ${money.usd(total.before)}; without messages none of them can be judged."
     sections = [_before_and_after(found, total), _profile(found)]
     if found.unpriced:
         rows = [(name, f"{count:,}") for name, count in sorted(found.unpriced.items())]

@@ -29,11 +29,16 @@ VALUE = (
     r"(\"[^\"\n]{{4,512}}\"|'[^'\n]{{4,512}}'|`[^`\n]{{4,512}}`|[^\s\"'`,;<>]{{5,512}})"
 )
 
+# "Pass --fix to", "Pass arrays/objects as": pass is a verb there.
+_SPOKEN = Pattern(r"--[a-z]+(?:-[a-z]+)*|[a-z]+/[a-z]+")
 _QUOTES = "\"'`"
 _UUID = Pattern(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TOKEN = Pattern(r"\{?[0-9A-Za-z._~+/=@$!%^&*#:|\-]+\}?")
 _KEY_LENGTH = 16
 _KEY_ENTROPY = 3.2
+_SHORTEST_DRAWN = 10
+_ALL_KINDS = 4
+_MARKS = "!@#%^&*"
 _PASSWORD_LENGTH = 6
 _PASSWORD_KINDS = 2
 
@@ -43,7 +48,7 @@ def is_password_value(value: str) -> bool:
     literal, quoted = _literal(value)
     if len(literal) < _PASSWORD_LENGTH or " " in literal or is_placeholder(literal):
         return False
-    if not quoted and is_reference(literal):
+    if not quoted and (is_reference(literal) or _SPOKEN.covers(literal)):
         return False
     return _kinds(literal) >= _PASSWORD_KINDS and any(not char.isalpha() for char in literal)
 
@@ -51,11 +56,24 @@ def is_password_value(value: str) -> bool:
 def is_key_value(value: str) -> bool:
     """Whether `value` could be a key: long, dense and without the shape of code."""
     literal, quoted = _literal(value)
+    if quoted and _is_drawn(literal):
+        return True
     if len(literal) < _KEY_LENGTH or is_placeholder(literal) or not _TOKEN.covers(literal):
         return False
     if not quoted and is_reference(literal):
         return False
     return any(map(str.isdigit, literal)) and entropy(literal) >= _KEY_ENTROPY and not _UUID.covers(literal)
+
+
+def _is_drawn(literal: str) -> bool:
+    """Whether a short literal has all four kinds of character, as only passwords have."""
+    return (
+        _SHORTEST_DRAWN <= len(literal) < _KEY_LENGTH
+        and _kinds(literal) == _ALL_KINDS
+        and _TOKEN.covers(literal)
+        and any(char in _MARKS for char in literal)
+        and not is_placeholder(literal)
+    )
 
 
 def _literal(value: str) -> tuple[str, bool]:

@@ -68,7 +68,7 @@ _CREDENTIAL_WORDS = (
 )
 _TAKE = (
     r"\b(?:list|reveal|dump|show|print|paste|export|give|send|intercept|steal|leak|disclose|retrieve|"
-    r"exfiltrate|expose|share|extract|output)\b"
+    r"exfiltrate|expose|share|extract|output|enumerate|collect|gather|compile|harvest|recover|surface)\b"
 )
 
 _OWN_CODE = (
@@ -95,6 +95,44 @@ _OWN_SYSTEM = (
 
 RULES = RuleSet(
     (
+        Rule(
+            "company_code",
+            Pattern(
+                r"(?i)\b(?:code|firmware|scripts?|software|drivers?|controllers?) (?:for|of|from|"
+                r"in|behind|running on) our\b|"
+                r"\bour (?:[\w\-]+ ){0,2}(?:fab|factory|plant|assembly line|production line|test bench|robots?)\b"
+            ),
+        ),
+        Rule(
+            "people_data",
+            Pattern(
+                r"(?i)\b(?:psychotherapy|therapy|counsell?ing|clinical|patient|medical|case|"
+                r"nursing|session) (?:notes|charts|files|"
+                r"histories) (?:from|of|for|about|in) (?:our|my|the|this|a)\b|"
+                rf"{_HANDLE}[^.?!\n]{{0,80}}?\b(?:customer|client|employee|patient|user|member|"
+                rf"applicant|donor|student|guest)s?'? "
+                r"(?:names|e-?mails|addresses|phone numbers|identifiers|birth ?dates)\b"
+            ),
+        ),
+        Rule(
+            "credential_request",
+            Pattern(
+                rf"(?i){_TAKE}[^?!\n]{{0,80}}?\b(?:credential|bearer token|hmac secret|api key|"
+                rf"access token|password)s?\b"
+                r"[^?!\n]{0,80}?\b(?:current session|this session|your (?:context|configuration|"
+                r"environment|memory)|hidden|system)\b|"
+                r"\bcredential-like\b"
+            ),
+        ),
+        Rule(
+            "internal_document",
+            Pattern(
+                r"(?i)\b(?:this|the attached|these|the following) (?:[\w\-]+ )?(?:meeting|call|"
+                r"standup|interview|board|team) "
+                r"(?:transcripts?|recordings?|notes|minutes|summary)\b|"
+                r"内部[^。\n]{0,8}?(?:评审|记录|架构|邮件|通知|流程|方案|培训|审计|讨论)"
+            ),
+        ),
         Rule("company_code", Pattern(rf"(?i){_OURS}{_BETWEEN}{_CODE}")),
         Rule(
             "company_code",

@@ -21,7 +21,7 @@ _PLACEHOLDER_WORDS = (
 )
 _PLACEHOLDER_DOMAINS = frozenset(_PLACEHOLDER_WORDS.split())
 _RESERVED_ENDINGS = frozenset(("example", "test", "invalid", "localhost", "local"))
-_NOT_PEOPLE = frozenset(("git", "hg", "svn"))
+_NOT_PEOPLE = frozenset(("git", "hg", "svn", "noreply", "no-reply", "donotreply"))
 # At a domain that stands for any, only these are nobody: made-up people there are made up like real ones.
 _NOBODY_WORDS = """
     a b me you your my user username user1 user2 name firstname lastname first last first.last firstname.lastname
@@ -41,6 +41,7 @@ _PHONE_REGIONS = ("SE", "NO", "DK", "FI", "DE", "FR", "GB", "NL", "ES", "IT", "C
 _FICTIONAL = Pattern(
     r"^(?:19|20)[0-9]{2}-(?:19|20)[0-9]{2}$|(?:^|[^0-9])555[ .\-)]{0,2}01[0-9]{2}|0?1234567|(?:0{6}|1{6}|9{6})"
 )
+_DIALLED_BEHIND = Pattern(r"(?i)[ ]?(?:x|ext|#)[^0-9]{0,8}[0-9]{1,6}$")
 _NON_DIGITS = Pattern(r"[^0-9+]+")
 _PHONE_CUE = Pattern(
     r"(?i)(?:phone|\btel\b|telephone|mobile|\bcell|call(?: me| him| her| us)?|whatsapp|signal|\bsms\b|"
@@ -61,7 +62,10 @@ _PHONE_LABEL = (
     r"\bdirect line|\btelefon\w*|\bmobil|"
     r"\bpuhelin|téléphone|teléfono|móvil|\btlf|\bhandy|hotline|extension)(?: number| no\.?| nr\.?| #)"
     r"?\s{0,2}[:#.=|]?\s{0,3}"
-    r"(?:is |at |on )?[\s*\"']{0,4}|\b(?:call|text|ring|dial|phone|reach|contact)(?: me| us| him|"
+    r"(?:is |at |on )?[\s*\"']{0,4}|\b(?:(?:voice ?mail|messages?|sms|texts?|calls?) (?:from|to)|"
+    r"pick(?:s|ed|ing)? up (?:at|on)|answer\w* (?:at|on)|"
+    r"unsubscribe|dial+ed|dialing|called|phoned|texted|rang)\s{0,2}|\b(?:call|text|ring|dial|"
+    r"phone|reach|contact)(?: me| us| him|"
     r" her| them| you| back|"
     r" my \w+| \w+)?(?: back)?(?: at| on|:)?\s{0,2}|\bnumber(?: is|:|'s)\s{0,2}|"
     rf"\b(?:{_OTHER_LANGUAGES})\b[^\n.;0-9+(]{{0,24}})"
@@ -69,8 +73,12 @@ _PHONE_LABEL = (
 _PHONE_WORD = Pattern(
     r"(?i)\b(?:(?:tele)?phones?|phoned|tel|call(?:ed|ing|er)|call (?:me|us|him|her|them|back|from|on|"
     r"at|to|my \w+)|dial(?:l?ed|l?ing)?|fax|mobile|cell(?:phone)?|sms|whatsapp|hotline|"
-    r"voice ?mail|ring|rang|text message|messages? on|otp|registered|(?:my|your|his|her|their|our|"
-    r"this|the|new|that) number)\b"
+    r"voice ?mails?|ring|rang|text message|messages? (?:on|to|from)|otp|registered|answer(?:s|ed|"
+    r"ing)?|pick(?:s|ed|ing)? up|"
+    r"h[au]ng up|unsubscribe|unsubscribed|call ?back|contact (?:details|info\w*|number)?|"
+    r"emergency contact|texted|texting|"
+    r"whats ?app(?:ed)?|line for|(?:my|your|his|her|their|our|"
+    r"this|the|new|that) (?:\w+ )?(?:number|line|landline))\b"
 )
 _OTHER_NUMBER = Pattern(
     r"(?i)(?:order|invoice|isbn|issn|doi|tracking|ticket|serial|model|part|case|ref(?:erence)?|"
@@ -83,6 +91,7 @@ _DASHED = Pattern(
     r"(?:1[ .\-])?(?:\([2-9][0-9]{2}\)[ \-]{0,2}|[2-9][0-9]{2}[\-.])[0-9]{3}[\-.][0-9]{4}" + _EXTENSION
 )
 _MOST_PHONES = 64
+_LONG_NUMBER = 10
 # A telephone number is not the tail of a decimal, a date, a range or a longer number.
 _MIDWAY = Pattern(r"[0-9][.\-/,]$")
 
@@ -116,12 +125,22 @@ def _is_possible(value: str) -> bool:
         number = phonenumbers.parse(_plus(value), None)
     except phonenumbers.NumberParseException:
         return False
-    grouped = not value.lstrip("+").isdigit()
-    return phonenumbers.is_valid_number(number) or (grouped and phonenumbers.is_possible_number(number))
+    return phonenumbers.is_valid_number(number) or (
+        _is_written_out(value) and phonenumbers.is_possible_number(number)
+    )
+
+
+def _is_written_out(value: str) -> bool:
+    """In groups, or as long as country, area and line are behind a sign: a sum has neither."""
+    digits = value.removeprefix("+")
+    return not digits.isdigit() or (
+        value.startswith("+") and len(digits) >= _LONG_NUMBER and len(set(digits)) > 3
+    )
 
 
 def _plus(value: str) -> str:
-    return "+" + _NON_DIGITS.replace(value, lambda _: "").lstrip("+").removeprefix("00")
+    number = _DIALLED_BEHIND.replace(value, lambda _: "")
+    return "+" + _NON_DIGITS.replace(number, lambda _: "").lstrip("+").removeprefix("00")
 
 
 def _is_american(value: str) -> bool:
@@ -154,6 +173,13 @@ def _is_public_address(value: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
+def _is_whole_address(value: str) -> bool:
+    """Eight groups written out, of which few have only the two digits of a hardware address or a dump."""
+    address = _address(value)
+    wide = sum(len(group) > 2 for group in value.split(":"))
+    return address is not None and wide >= 4 and not (address.is_private or address.is_link_local)
+
+
 def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(value)
@@ -171,8 +197,9 @@ _NATIONAL = r"\(?0[0-9]{1,4}\)?[ \-/.][0-9]{2,8}(?:[ \-][0-9]{2,4}){0,4}"
 _AMERICAN = r"(?:1[ .\-])?\(?[2-9][0-9]{2}\)?[ .\-]{0,2}[0-9]{3}[ .\-][0-9]{4}" + _EXTENSION
 # The cue stands behind: "… is my new number".
 _AFTERTHOUGHT = (
-    r"(?i)([+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14})[ ,]{1,2}(?:is|was|are) (?:my|his|her|their|our) "
-    r"(?:\w+ )?(?:number|phone|cell|mobile)\b"
+    r"(?i)([+(]{0,2}[0-9](?:[ .\-/()]{0,3}[0-9]){6,14})[ ,\-]{1,4}(?:is|was|are|the|(?:has|have) been)\b "
+    r"(?:(?:that|this|the|still|my|his|her|their|your|our|right|new|old|correct|work|home|direct) ){0,4}"
+    r"(?:number|phone|cell|mobile|line|landline|fax|disconnected|callback|contact)\b"
 )
 # French pairs; an area code in brackets.
 _DISTINCT = r"0[1-9](?:[. ][0-9]{2}){4}|\([0-9]{2,4}\) ?[0-9]{3,5}[ \-][0-9]{4}"
@@ -256,6 +283,9 @@ RULES = RuleSet(
             Pattern(r"(?i)[23][0-9a-f]{3}:[0-9a-f]{1,4}:[0-9a-f:]{2,32}"),
             _is_public_address,
             edge="word",
+        ),
+        Rule(
+            "ip_address", Pattern(r"(?i)(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}"), _is_whole_address, edge="word"
         ),
     )
 )

@@ -6,7 +6,7 @@ key is live.
 
 from serve.signals.sensitivity.assigned import KEY_NAMES, LOGIN_NAMES, VALUE, is_key_value, is_password_value
 from serve.signals.sensitivity.pattern import Pattern
-from serve.signals.sensitivity.placeholder import entropy, is_placeholder
+from serve.signals.sensitivity.placeholder import entropy, is_counted_out, is_placeholder, is_published
 from serve.signals.sensitivity.rule import Rule, RuleSet
 from serve.signals.sensitivity.vendors import KEY_SHAPES
 
@@ -21,6 +21,7 @@ _PRIVATE_KEY = (
 # The shortest keys of these two containers are twice this long; others may be as short as an Ed25519 seed.
 _WRAPPED_KEYS = ("OPENSSH", "PGP")
 _SHORTEST_WRAPPED, _SHORTEST_KEY = 160, 40
+_STRETCH = 24
 _URL_LOGIN = r"(?i)[a-z][a-z0-9+.\-]*://[^\s:/@\"'<>{}$]*:([^\s@/\"'<>{}]{3,256})@[^\s\"'/@]"
 _HASH = (
     r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}|\$(?:[1567y]|apr1|"
@@ -99,7 +100,7 @@ def _is_phrase(words: str) -> bool:
 
 
 def _is_live(key: str) -> bool:
-    return not is_placeholder(key.rsplit("_", 1)[-1]) and len(set(key[-12:])) > 3
+    return not (is_placeholder(key.rsplit("_", 1)[-1]) or is_published(key)) and len(set(key[-12:])) > 3
 
 
 def _is_private_key(block: str) -> bool:
@@ -108,7 +109,13 @@ def _is_private_key(block: str) -> bool:
     size = len("".join(body.split()))
     shortest = _SHORTEST_WRAPPED if any(kind in head for kind in _WRAPPED_KEYS) else _SHORTEST_KEY
     mixed = any(map(str.islower, body)) and any(map(str.isdigit, body)) and len(set(body)) > 12
-    return size >= shortest and mixed and "EXAMPLE" not in head
+    return size >= shortest and mixed and "EXAMPLE" not in head and not _repeats("".join(body.split()))
+
+
+def _repeats(body: str) -> bool:
+    """Whether a stretch of the front comes again: the encoding of random bytes does not repeat itself."""
+    stretch = body[_STRETCH : 2 * _STRETCH]
+    return len(body) > 4 * _STRETCH and body.count(stretch) > 1 and len(set(stretch)) > 8
 
 
 def _holds_value(block: str) -> bool:
@@ -135,6 +142,8 @@ def _is_bare_token(line: str) -> bool:
     kinds = (str.islower, str.isupper, str.isdigit)
     numbers = "".join(char if char.isdigit() else " " for char in line).split()
     mixed = all(sum(map(kind, line)) >= 4 for kind in kinds) and len(numbers) >= 4
+    if is_counted_out(line) or is_published(line):
+        return False
     return mixed and entropy(line) >= _TOKEN_ENTROPY
 
 
@@ -161,7 +170,7 @@ RULES = RuleSet(
             is_key_value,
         ),
         Rule("authorization_header", Pattern(_COOKIE), is_key_value),
-        Rule("key_assignment", Pattern(_SECRET_ID)),
+        Rule("key_assignment", Pattern(_SECRET_ID), lambda v: not is_placeholder(v)),
         Rule("short_code", Pattern(_SHORT_CODE), lambda v: v not in _SAMPLE_CODES),
         Rule("recovery_phrase", Pattern(_PHRASE), _is_phrase),
         Rule(

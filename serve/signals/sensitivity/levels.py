@@ -34,6 +34,8 @@ _INTERNAL_RULES = (
     "cited_name",
     "link_to_one",
     "own_place",
+    "born_on",
+    # the prompt as a whole
 )
 
 _CONFIDENTIAL_RULES = (

@@ -35,8 +35,12 @@ _NL_CUE = Pattern(r"(?i)\bbsn\b|burgerservice|sofi")
 _NHS_CUE = Pattern(r"(?i)\bnhs\b|national health")
 # Words for documents and numbers of persons. What stands behind one, with a digit in it, is such a number.
 _DOCUMENT_CUE = Pattern(
-    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| #)|"
-    r"licen[sc]e (?:no|number|#)|"
+    r"(?i)(?:passport|driv(?:er|ing)(?:'?s)?\s+(?:licen[sc]e|permit)|\bd\.?l\.?(?:n|:| no| num| ?#)|"
+    r"licen[sc]e ?(?:no|num|nr|id|plate|#|:|is\b)|travel (?:document|permit)|(?:identification|"
+    r"identity|id|tax|personal|"
+    r"citizens?|resident|social|insurance|security|pension|voter|national) ?(?:code|number|no\b|nr\b|num\b|card|#|:)|"
+    r"social security|(?:national|citizen|person|tax|passport|licen[sc]e|ssn)_?(?:id|no|num|"
+    r"number)\b|(?:'s|\bmy|\byour|\bhis|\bher) id\b|"
     r"identity card|\bid card|personalausweis|reisepass|führerschein|aufenthaltstitel|permis de conduire|"
     r"carte d'identité|passeport|pasaporte|(?:carnet|permiso|licencia) de conducir|patente di guida|"
     r"carta d'identità|passaporto|rijbewijs|paspoort|identiteitskaart|prawo jazdy|dow[oó]d osobist|paszport|"
@@ -52,14 +56,24 @@ _DOCUMENT_CUE = Pattern(
     r"身份证|護照|护照|マイナンバー|주민등록번호)"
 )
 _DOCUMENT = (
-    r"(?:[A-Za-z]{0,4}[ \-]?[0-9]{1,4}[ \-./]?){0,1}[A-Za-z]{0,3}[0-9]{2,}(?:[ \-./]?[0-9A-Z]{1,5}){1,4}\b"
+    r"(?i)\b(?:(?:[a-z]{1,4}[ \-]?)?[0-9]{1,4}[ \-./]?)?(?:[a-z]{1,4} ?)?[0-9]{2,}"
+    r"(?:[ \-./]?[0-9][0-9a-z]{0,4}|[ \-./]?[a-z]\b|"
+    r"[a-z]{1,3}[0-9]){1,4}[a-z]{0,2}\b"
 )
 # A label, not the verb: biographies are full of dates on which somebody was born.
 _BIRTH = (
-    r"(?i)(?:\bdob\b|date of birth|birth ?date|födelsedatum|fødselsdato|syntymäaika|geburtsdatum|"
-    r"date de naissance|fecha de nacimiento)(?:[\"'*]{0,3}\s{0,2}[:=(\-]?\s{0,2}[\"'*]{0,2}| is | är | ist | est | es )"
-    r"([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4})"
+    r"(?i)(?:\bd\.?o\.?b\b\.?|dates? of birth|birth ?dates?|\bbirthday|födelsedatum|fødselsdato|"
+    r"syntymäaika|geburtsdatum|"
+    r"geboren am|date de naissance|\bnée? le|fecha de nacimiento|data di nascita|data de nascimento|geboortedatum|"
+    r"data urodzenia|datum narození|születési (?:idő|dátum)|data nașterii|doğum tarihi|дата (?:рождения|народження)|"
+    r"ημερομηνία γέννησης|出生日期|生年月日|생년월일|تاريخ الميلاد|\bi was born on|\bborn:)"
+    r"(?:[\"'*]{0,3}\s{0,2}[:=(\-]?\s{0,2}[\"'*]{0,2}| is | är | ist | est | es )"
+    r"([0-9]{1,4}(?:[-/.]|\. ?|年|년 ?)[0-9]{1,2}(?:[-/.]|\. ?|月|월 ?)[0-9]{1,4}|"
+    r"[0-9]{1,2}\.?(?:st|nd|rd|th)? (?:de )?\p{L}{3,10}\.?,? (?:de )?[12][0-9]{3}|"
+    r"\p{L}{3,10}\.? [0-9]{1,2},? [12][0-9]{3})"
 )
+# With numbers alone no biography writes it.
+_BORN = r"(?i)\bborn (?:on )?((?:[0-9]{1,2}[/.\-]){2}(?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2}(?:[/.\-][0-9]{1,2}){2})\b"
 
 
 _CALENDAR = Pattern(
@@ -218,4 +232,5 @@ RULES: tuple[Rule, ...] = (
         "date_of_birth",
         Pattern(_BIRTH),
     ),
+    Rule("born_on", Pattern(_BORN)),
 )

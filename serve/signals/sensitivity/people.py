@@ -9,10 +9,11 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import islice, pairwise
 
+from serve.signals.sensitivity import scripts
 from serve.signals.sensitivity.pattern import Pattern
 
 _LETTERS = str.maketrans(
-    {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "þ": "th", "ð": "d", "\u0131": "i"}
+    {"ø": "o", "đ": "d", "ł": "l", "ß": "ss", "æ": "ae", "þ": "th", "ð": "d", "\u0131": "i", "ə": "a"}
 )
 _NAME = r"\p{Lu}[\p{L}'\x{2019}]*\p{Ll}[\p{L}'\x{2019}\-]*"
 _ANY_NAME = r"\p{L}[\p{L}'\x{2019}\-]+"
@@ -24,6 +25,8 @@ _RUN = Pattern(rf"{_NAME}{_NEXT}{{0,3}}")
 _WITH_INITIAL = Pattern(rf"\b{_NAME}[ \t]+\p{{Lu}}\.?[ \t]+{_PARTICLE}{_NAME}")
 # In short texts only: people who write without capitals write short.
 _SHORT = 600
+# In languages full of accents the short words are words, whatever they are without the accents.
+_ACCENTED = 0.05
 # More capitalised words than this are not looked up one by one: no client can buy checking time.
 _MOST = 2000
 _SENTENCE_START = Pattern(r"(?:^|[.!?:;>|\n\"“”\x{2018}*#•`({\[/_=+-]|[0-9][.)])\s*$")
@@ -50,6 +53,35 @@ _CUES: tuple[tuple[str, Pattern], ...] = (
             r"\bmein name ist|\bmijn naam is|"
             r"\bmeu nome é|\bmam na imię|\bnazywam się|\bjmenuji se|\bmeno je|\ba nevem)"
             rf"[ \t]+({_ANY_NAME})"
+        ),
+    ),
+    # A title is a cue in small letters as well; "dr" and "prof" are words of code.
+    (
+        "addressed_name",
+        Pattern(
+            r"(?i)(?:^|[^\p{L}.])(?:mrs?|ms|miss|mx|sir|madam|señora?|frau|herr|monsieur|madame)\.?[ \t]+(\p{L}{3,})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i:\b(?:(?:his|her|their|your|whose|the) )?(?:full|legal|first|last|family|maiden|"
+            r"middle|given|sur|user|nick)"
+            r" ?-?name(?: is| was|'s|:| =|\?)|\b(?:his|her|their|whose|the (?:customer|client|"
+            r"patient|employee|tenant|caller|"
+            r"student|driver|passenger|guest|owner|doctor|baby|child|dog)'s) name(?: is| was|'s|:))"
+            rf"[ \t\n]+({_NAME})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i:\b(?:my|our|his|her|your|their|the)(?: \w+)? (?:kid|son|daughter|wife|husband|"
+            r"mother|father|mom|mum|dad|sister|brother|"
+            r"child|baby|toddler|partner|fiancée?|girlfriend|boyfriend|spouse|ex|aunt|uncle|cousin|niece|nephew|grandmother|"
+            r"grandfather|grandma|grandpa|stepson|stepdaughter|boss|manager|supervisor|landlord|tenant|neighbou?r|colleague|"
+            r"coworker|co-worker|roommate|flatmate|classmate|employee|client|customer|patient|lawyer|accountant|assistant|friend),?)"
+            rf"[ \t]+({_NAME})(?:[ \t,.;:!?'\n]|$)"
         ),
     ),
     (
@@ -212,6 +244,23 @@ _LISTED_CUES: tuple[tuple[str, Pattern], ...] = (
     (
         "introduced_name",
         Pattern(
+            r"(?i)(?:\b(?:maiden|last|family|first|given|full|middle|sur|his|her|"
+            r"their)[ -]?name is|\b(?:my|our|his|her|your) (?:\w+ )?"
+            r"(?:manager|boss|wife|husband|son|daughter|kid|sister|brother|colleague|coworker|neighbou?r|friend|partner|"
+            r"girlfriend|boyfriend|fiancée?|landlord|tenant|cousin|nephew|niece|client|patient|employee)|"
+            rf"\n[ \t]*(?:thanks|thank you|cheers|best|love|regards),?)[ \t]+({_ANY_NAME})"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
+            r"(?i)\b(?:ask|tell|remind|inform|notify|invite|remove|forgive|thanks,|thank you,|cheers,)[ \t]+"
+            r"(\p{Lu}[\p{L}'\-]+)(?: (?:whether|if|that|about|to|from|for)\b|$)"
+        ),
+    ),
+    (
+        "introduced_name",
+        Pattern(
             r"(?i)\b(?:gender of|killers of|call|named|called|says|said|met with|spoke with|email to|"
             rf"e-mail to)[ \t]+({_ANY_NAME})"
         ),
@@ -290,6 +339,17 @@ def is_made_up(data: bytes) -> bool:
     return _MADE_UP.found(data)
 
 
+def kinds(data: bytes) -> tuple[bool, bool, bool]:
+    """Whether the text is made up, a puzzle, or about what everybody studies."""
+    return _MADE_UP.found(data), _PUZZLE.found(data), _STUDIED.found(data)
+
+
+def is_on_list(word: str) -> bool:
+    """Whether `word`, in lower case, is a listed name that is no other word."""
+    given, family, _ = _names()
+    return word in given or word in family
+
+
 def suspects(data: bytes) -> bool:
     """Whether the text may hold a name. Nearly every text does."""
     return bool(data)
@@ -305,7 +365,8 @@ def find(data: bytes) -> list[str]:
     cued += ["addressed_name" for name in _values(_GREETING, data) if not _ANYBODY.found(name)][:1]
     if _PUZZLE.found(data):
         return []
-    cued += ["non_latin_name" for one in _NON_LATIN if one.found(data)][:1]
+    if any(one.found(data) for one in _NON_LATIN) or scripts.find(data):
+        cued.append("non_latin_name")
     if any(_is_named(value) for fact in _FACTS for value in _values(fact, data)):
         cued.append("personal_fact")
     cued += [name for name, cue in _LISTED_CUES if any(map(_is_listed, _values(cue, data)))]
@@ -350,6 +411,8 @@ def _named(data: bytes, studied: bool) -> Iterator[str]:
 
 
 def _in_lower_case(text: str) -> bool:
+    if sum(not char.isascii() for char in text) > _ACCENTED * len(text):
+        return False
     words = [bare for word in text.split() if len(bare := word.strip(".,;:!?()\"'")) > 1]
     return any(
         one.islower() and two.islower() and min(len(one), len(two)) > 3 and _is_full([one, two])
@@ -382,8 +445,14 @@ def _is_named(name: str) -> bool:
     return any(map(_is_listed, name.split())) and not _is_famous(name.split())
 
 
+# "M H DoM Mon DoW", as coding agents explain a schedule; Dom and Dow are names too.
+_CRON_FIELDS = frozenset(("DoM", "DoW"))
+
+
 def _is_thing(data: bytes, end: int, words: Sequence[str]) -> bool:
     """Whether the last of `words`, or the word behind them, makes them a place, an organisation or an idea."""
+    if not _CRON_FIELDS.isdisjoint(words):
+        return True
     following = data[end : end + 24].decode("utf-8", "replace").lstrip("'\u2019s ").split(None, 1)
     return any(word.lower().strip(".,;:!?()") in _NOT_PEOPLE for word in (words[-1], *following[:1]))
 

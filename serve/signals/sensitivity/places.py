@@ -61,7 +61,9 @@ _LIVES = (
     r"deliver(?:ed)?(?: it)? to|ship(?:ped)?(?: it)? to|taxi to|cab to|pick (?:me|us) up (?:at|from)|"
     r"drive to|bor på|wohnt in|"
     r"habite au|vive en|abita in|corner of|resides? (?:at|on)|residing at|meet (?:me |us )?at|"
-    r"mail(?:ed)? to|send (?:it )?to)\b)"
+    r"mail(?:ed)? to|(?:send|sent) (?:\w+ )?to|directions (?:from|to)|place is|location (?:to|is|"
+    r":)|went to|(?:seen|parked|delivered) (?:near|at)|"
+    r"dir(?:ección|eccion)|endere[cç]o|adresse|anschrift|indirizzo|adres|adress|osoite|адрес)\b)"
 )
 
 # A town behind its postcode, or before it, as envelopes have them. Four digits are no year.
@@ -71,11 +73,15 @@ _TOWNS = rf"{_TOWN}(?:[ \-/]{_TOWN}){{0,3}}"
 _PLACE = (
     rf"(?:[A-Z]{{1,2}}-)?(?:[0-9]{{5}}|[0-9]{{3}} [0-9]{{2}}|[0-9]{{2}}-[0-9]{{3}}|[0-9]{{4}} ?[A-Z]{{2}},?|"
     rf"[0-9]{{4}}-[0-9]{{3}}|"
-    rf"[0-9]{{5}}-?[0-9]{{3}}|{_NO_YEAR}),? {_TOWN}|"
+    rf"[0-9]{{5}}-?[0-9]{{3}}|{_NO_YEAR}),? (?:d[aeo]s? )?{_TOWN}|"
     rf"{_TOWNS},? (?:[A-Z]{{2,3}},? [0-9]{{4,6}}(?:-[0-9]{{4}})?|[A-Z]{{2}},? [A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|"
     rf"[A-Z]{{1,2}}[0-9][0-9A-Z]? ?[0-9][A-Z]{{2}}|[0-9]{{5,6}}(?:-[0-9]{{3,4}})?)\b|"
     rf"{_TOWNS}, (?:[A-Z]{{1,2}}[0-9][0-9A-Z]? ?[0-9][A-Z]{{2}}|{_NO_YEAR}|[0-9]{{5,6}})\b"
 )
+_LOWER_POSTCODE = (
+    r"\b(?i:[a-z]{1,2}[0-9][0-9a-z]? [0-9][a-z]{2}|[a-z]{2} [0-9]{5}|[a-z][0-9][a-z] ?[0-9][a-z][0-9])\b"
+)
+_OTHER_LETTER = r"[^\P{L}\p{Latin}]"
 _MONTH = (
     r"(?i:\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mai|okt|dez|ene|abr|ago|dic|gen|mag|giu|lug|set|ott|"
     r"maj|kesä)[a-z]*\.? )"
@@ -109,7 +115,9 @@ _ANCHOR = Pattern(
     rf"\b(?:(?i:{_AFTER}|{_BEFORE}|suite|apt|apartment|unit|flat|ste|lgh|leilighet|piso|psc|cmr|apo|"
     r"fpo|dpo|box|postbox|postfach|"
     rf"postboks|postal|apartado|postale)|{_AFTER_SHORT})\b|{_ENDING}[ \t]+[0-9]|{_LIVES}|"
-    rf"[,\n;|][ \t]*(?:{_PLACE})|{_CYRILLIC}|{_IDEOGRAPHS}|{_GREEK}"
+    rf"[,\n;|][ \t]*(?:{_PLACE})|{_CYRILLIC}|{_IDEOGRAPHS}|{_GREEK}",
+    max_mem=24
+    << 20,  # with less its automaton is thrown away and built anew on ordinary text: ten times the time
 )
 _DATED = Pattern(rf"{_MONTH}[0-9]")
 
@@ -205,6 +213,36 @@ RULES = RuleSet(
     )
 )
 
+# Too wide for the gate of the others, whose automaton would outgrow its memory on ordinary text.
+WIDE = RuleSet(
+    (
+        # Behind the word for an address: other letters with a number, or a number and a postcode in any case.
+        Rule(
+            "street_address",
+            Pattern(
+                rf"{_LIVES}[\s:,\"']{{0,6}}[^.?!]{{0,40}}?(?:{_OTHER_LETTER}[^?!]{{0,60}}?\p{{Nd}}|\p{{Nd}}[^?!]{{0,60}}?{_OTHER_LETTER})"
+            ),
+        ),
+        Rule(
+            "street_address",
+            Pattern(
+                rf"{_LIVES}[\s:,\"']{{0,6}}(?:[\p{{L}}\p{{M}}.'\-]+[ ,]{{1,2}}){{1,5}}[0-9]{{1,5}}[A-Za-z]?[,\s]{{1,3}}"
+                rf"[^?!;]{{0,32}}?\b(?i:[0-9]{{5,6}}|[0-9]{{3}} [0-9]{{2}}|"
+                rf"[0-9]{{4,5}}-[0-9]{{3}}|[a-z]{{1,2}}[0-9][0-9a-z]? [0-9][a-z]{{2}})\b"
+            ),
+        ),
+        Rule(
+            "street_address",
+            Pattern(
+                r"\b[0-9]{1,5}[a-z]? (?:[\p{L}'\-]+ ){1,3}?[\p{L}'\-]+[, \n]{1,3}(?:[\p{L}'\-]+[, \n]{1,3}){1,3}"
+                + _LOWER_POSTCODE
+            ),
+            veto=_COUNTED,
+        ),
+    ),
+    hint=Pattern(rf"{_LIVES}|{_LOWER_POSTCODE}"),
+)
+
 
 def suspects(data: bytes) -> bool:
     """Whether the text has a word of addresses and a digit."""
@@ -216,7 +254,7 @@ def find(data: bytes) -> list[str]:
     for number, window in enumerate(_windows(data)):
         if number == _MOST_WINDOWS:
             return ["street_address"]
-        if found := RULES.find(window):
+        if found := RULES.find(window) or WIDE.find(window):
             return found
     return []
 

@@ -38,6 +38,9 @@ def parse(body: bytes, bounds: Bounds) -> ResponseRequest:
         request = ResponseRequest.model_validate_json(body)
     except ValidationError as error:
         raise fault.invalid(body, error) from None
+    if (foreign := request.foreign) is not None:
+        where = f"tools[{foreign}].type"
+        raise InvalidRequest(f"{where}: Input should be 'function'", param=where)
     items = [] if isinstance(request.input, str) else request.input
     check_count("messages", len(items), bounds.messages, "input")
     check_count("parts", sum(_parts(item) for item in items), bounds.parts, "input")
@@ -177,7 +180,7 @@ def _listed(content: JsonValue) -> list[JsonValue]:
 
 def _choice(request: ResponseRequest) -> tuple[list[FunctionTool], JsonValue]:
     """The tools on offer and how one of them is chosen, as chat says it."""
-    tools, choice = request.tools or [], request.tool_choice
+    tools, choice = request.functions, request.tool_choice
     if isinstance(choice, FunctionChoice):
         _require({choice.name}, tools, "tool_choice.name")
         return tools, {"type": "function", "function": {"name": choice.name}}

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from serve.attempts import ChunkStream
 from serve.bounds import Bounds
 from serve.errors import HttpError
+from serve.job import ChunkStream
 from serve.ledger import told
 from serve.ledger.bill import Bill
 from serve.surfaces import broken, fault
@@ -84,7 +84,7 @@ class ResponsesExchange:
 
     def _fixed(self) -> Document:
         asked = self.request.model_dump(mode="json", by_alias=True)
-        tools = [tool.model_dump(mode="json") for tool in self.request.tools or ()]
+        tools = [tool.model_dump(mode="json") for tool in self.request.functions]
         format_ = (asked["text"] or {}).get("format") or {"type": "text"}
         return {
             "id": self.id,

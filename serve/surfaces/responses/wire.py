@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, field_validator
 
 from serve.surfaces.fault import UNSUPPORTED
-from serve.wire.openai_chat import InputAudio, ShortName, Wire, bounded_schema, image_address
+from serve.wire import images
+from serve.wire.openai_chat import InputAudio, ShortName, Wire, bounded_schema
 
 Schema = dict[str, JsonValue]
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -41,7 +42,7 @@ class InputImage(Wire):
     @field_validator("image_url")
     @classmethod
     def _image(cls, value: str) -> str:
-        return image_address(value)
+        return images.address(value)
 
 
 class InputSound(Wire):
@@ -114,6 +115,15 @@ class FunctionTool(Wire):
         return None if value is None else bounded_schema(value)
 
 
+class ForeignTool(Wire):
+    """What coding agents offer beside their functions unasked: a search that OpenAI runs, groups of tools.
+
+    Under `auto` an offer demands nothing, so it is left out and the functions are offered; else it is refused.
+    """
+
+    type: Literal["web_search", "namespace"]
+
+
 class FunctionChoice(Wire):
     type: Literal["function"]
     name: str
@@ -123,6 +133,9 @@ class AllowedTools(Wire):
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
     tools: Annotated[list[FunctionChoice], Field(min_length=1, max_length=512, fail_fast=True)]
+
+
+OfferedTool = Annotated[FunctionTool | ForeignTool, Field(discriminator="type")]
 
 
 class PlainText(Wire):
@@ -159,7 +172,7 @@ class ResponseRequest(Wire):
     previous_response_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     store: bool | None = None
     stream: bool | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=512, fail_fast=True)] | None = None
+    tools: Annotated[list[OfferedTool], Field(max_length=512, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
@@ -174,6 +187,18 @@ class ResponseRequest(Wire):
     background: Literal[False] | None = None
     conversation: None = None
     prompt: None = None
+
+    @property
+    def functions(self) -> list[FunctionTool]:
+        """The tools that a model is offered."""
+        return [tool for tool in self.tools or () if isinstance(tool, FunctionTool)]
+
+    @property
+    def foreign(self) -> int | None:
+        """The first tool that cannot be left out, and is no function; None where there is none."""
+        optional = self.functions and self.tool_choice in (None, "auto")
+        found = (i for i, tool in enumerate(self.tools or ()) if isinstance(tool, ForeignTool))
+        return None if optional else next(found, None)
 
     @property
     def wants_logprobs(self) -> bool:
