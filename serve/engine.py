@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,9 @@ class Engine:
 
         yield []
         try:
-            async for piece in coalesce(self._documents(self._request(call), call)):
-                yield piece
+            async with aclosing(coalesce(self._documents(self._request(call), call))) as pieces:
+                async for piece in pieces:
+                    yield piece
         except (VLLMError, EngineDeadError, ValidationError, ValueError) as error:
             raise _lane_error(call.lane, error) from None
 

@@ -51,29 +51,33 @@ class AnthropicLane:
             create = self._sdk.messages.with_streaming_response.create
             # The SDK sends; the answer's bytes are read here, because the SDK does not bound an event
             # and builds its objects from whatever came, fields missing or not.
-            async with create(**arguments | ({"stream": True} if stream else {})) as response:
+            async with (
+                create(**arguments | ({"stream": True} if stream else {})) as response,
+                aclosing(response.http_response.aiter_bytes()) as source,
+            ):
                 if stream:
-                    async with aclosing(self._chunks(response.http_response.aiter_bytes(), shown)) as chunks:
+                    async with aclosing(self._chunks(source, shown)) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 else:
-                    message = anthropic_answer.message(await bodies.whole(response.iter_bytes()))
+                    message = anthropic_answer.message(await bodies.whole(source))
                     yield anthropic_answer.completion(message, shown=shown).model_dump_json(exclude_none=True)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
             raise lane_error(self._lane.name, error) from None
 
     async def _chunks(self, source: AsyncIterator[bytes], shown: bool) -> AsyncGenerator[str, None]:
         translator = anthropic_answer.StreamTranslator(self._lane.model, int(time.time()), shown=shown)
-        async for received in sse.events(source):
-            event = anthropic_answer.event(received.data)
-            if event.type == "error":
-                raise _reported(self._lane.name, event)
-            for chunk in translator.chunks(event):
-                yield chunk.model_dump_json(exclude_none=True)
-            if translator.finished:
-                with suppress(httpx2.HTTPError):  # the answer is whole
-                    await bodies.drain(source)
-                return
+        async with aclosing(sse.events(source)) as events:
+            async for received in events:
+                event = anthropic_answer.event(received.data)
+                if event.type == "error":
+                    raise _reported(self._lane.name, event)
+                for chunk in translator.chunks(event):
+                    yield chunk.model_dump_json(exclude_none=True)
+                if translator.finished:
+                    with suppress(httpx2.HTTPError):  # the answer is whole
+                        await bodies.drain(source)
+                    return
         raise LaneUnavailable(self._lane.name, "the stream ended early")
 
 

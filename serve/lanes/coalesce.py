@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 FLUSH_S = 0.025
 MOST = 10
+_CLOSING: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks weakly
 
 
 async def coalesce(
@@ -15,7 +16,8 @@ async def coalesce(
 ) -> AsyncGenerator[list[str], None]:
     """The items of `source`, in order: the first at once, then whatever came within `flush_s`, `most` at a time.
 
-    Closing it closes `source`. An error of `source` is raised after what came before it.
+    Closing it closes `source`, even if whoever waits for that is cancelled: a source left open keeps its connection.
+    An error of `source` is raised after what came before it.
     """
     coming: asyncio.Task[str] | None = None
     loop = asyncio.get_running_loop()
@@ -44,7 +46,10 @@ async def coalesce(
     except StopAsyncIteration:
         return
     finally:
-        await _close(source, coming)
+        closing = asyncio.ensure_future(_close(source, coming))
+        _CLOSING.add(closing)
+        closing.add_done_callback(_CLOSING.discard)
+        await asyncio.shield(closing)
 
 
 async def _close(source: AsyncIterator[str], coming: "asyncio.Task[str] | None") -> None:

@@ -53,8 +53,7 @@ class OpenAILane:
         if stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            async with await self._sent(request) as answer:
-                source = answer.response.aiter_bytes()
+            async with await self._sent(request) as answer, aclosing(answer.response.aiter_bytes()) as source:
                 if stream:
                     async with aclosing(self._chunks(source)) as chunks:
                         async for chunk in chunks:
@@ -75,14 +74,15 @@ class OpenAILane:
         )
 
     async def _chunks(self, source: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-        async for event in sse.events(source):
-            if event.data.startswith("[DONE]"):
-                with suppress(httpx2.HTTPError):  # the answer is whole
-                    await bodies.drain(source)
-                return
-            if event.data.startswith('{"error"'):
-                raise LaneUnavailable(self._lane.name, "reported an error in its stream")
-            yield event.data
+        async with aclosing(sse.events(source)) as events:
+            async for event in events:
+                if event.data.startswith("[DONE]"):
+                    with suppress(httpx2.HTTPError):  # the answer is whole
+                        await bodies.drain(source)
+                    return
+                if event.data.startswith('{"error"'):
+                    raise LaneUnavailable(self._lane.name, "reported an error in its stream")
+                yield event.data
         raise LaneUnavailable(self._lane.name, "the stream ended early")
 
 

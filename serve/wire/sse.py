@@ -5,7 +5,7 @@ Knows nothing of what an event means.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 # A chunk of an answer is some hundred bytes; a whole answer sent as one event is still below this.
@@ -79,7 +79,7 @@ class Decoder:
             self._name = text.decode()
 
 
-async def events(source: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+async def events(source: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
     """The events with data in `source`. One that the end of the stream cuts off does not count."""
     decoder = Decoder()
     async for data in source:

@@ -165,12 +165,13 @@ def test_tool_calls_come_back_as_they_were(start: Start) -> None:
 
 def test_the_anthropic_api_has_it_too_with_its_usage(start: Start) -> None:
     s = start()
-    client = anthropic.Anthropic(base_url=s.url, api_key=s.opted["authorization"][7:], max_retries=0)
     asked: dict[str, Any] = {"model": "auto", "max_tokens": 50, "extra_body": {"temperature": 0}}
+    asked["messages"] = [{"role": "user", "content": "hi"}]
     found = []
-    for _ in range(2):
-        raw = client.messages.with_raw_response.create(messages=[{"role": "user", "content": "hi"}], **asked)
-        found.append((raw.headers["x-pointsman-cache"], raw.parse().to_dict()))
+    with anthropic.Anthropic(base_url=s.url, api_key=s.opted["authorization"][7:], max_retries=0) as client:
+        for _ in range(2):
+            raw = client.messages.with_raw_response.create(**asked)
+            found.append((raw.headers["x-pointsman-cache"], raw.parse().to_dict()))
     assert [said for said, _ in found] == ["miss", "hit"]
     assert found[0][1]["content"] == found[1][1]["content"]
     assert found[0][1]["usage"] == found[1][1]["usage"]

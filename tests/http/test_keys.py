@@ -186,8 +186,9 @@ def test_keys_in_the_state_database_open_the_door_and_a_revoked_one_closes_it(
 
 def test_both_sdks_get_in_with_a_key_and_neither_without(scene: Start, desk: Desk) -> None:
     s, key = scene(keys=desk.section), desk.key()
-    ours = openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=0)
-    assert ours.chat.completions.create(model="auto", messages=CHAT["messages"]).choices[0].message.content  # type: ignore[arg-type]
+    with openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=0) as ours:
+        done = ours.chat.completions.create(model="auto", messages=CHAT["messages"])  # type: ignore[arg-type]
+    assert done.choices[0].message.content
     with pytest.raises(openai.AuthenticationError) as caught:
         s.ask.models.list()
     assert caught.value.code == "invalid_api_key"
@@ -377,8 +378,10 @@ def test_several_answers_are_reserved_several_times(scene: Start, desk: Desk) ->
 
 def test_what_never_fits_is_tried_once_by_the_sdk(scene: Start, desk: Desk) -> None:
     s, key = scene(keys=desk.section), desk.key(tokens_per_minute=100, requests_per_minute=100)
-    client = openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=3)
-    with pytest.raises(openai.RateLimitError) as caught:
+    with (
+        openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=3) as client,
+        pytest.raises(openai.RateLimitError) as caught,
+    ):
         client.chat.completions.create(
             model="auto", messages=[{"role": "user", "content": "hi"}], max_tokens=500
         )

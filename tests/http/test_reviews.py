@@ -210,22 +210,22 @@ def test_an_approved_answer_is_given_as_it_came_and_sdks_can_read_it(
     scene: Start, settings: dict[str, Any], keys: Keys
 ) -> None:
     s = scene(keys=keys.section, **settings)
-    sdk = openai.OpenAI(base_url=f"{s.url}/v1", api_key=keys.asker, max_retries=0)
-    raw = sdk.chat.completions.with_raw_response.create(
-        model="auto", messages=[{"role": "user", "content": SECRET}]
-    )
-    assert raw.status_code == 202
-    place = raw.headers["location"].removeprefix("/v1")
-    said = call("GET", f"{s.url}/v1{place}", keys.reviewer).json()["held"]["answer"]
-    done = call("POST", f"{s.url}/v1{place}/approve", keys.reviewer, json={"note": "looks right"})
-    assert (done.status_code, done.json()["status"]) == (200, "approved")
-    assert "answer" not in done.json()
-    seen = call("GET", f"{s.url}/v1{place}", keys.asker).json()
-    assert (seen["status"], seen["note"], seen["answer"]) == ("approved", "looks right", said)
-    assert "reviewer" not in seen
-    whole = sdk.get(f"{place}?as=completion", cast_to=ChatCompletion)
-    assert whole.choices[0].message.content == said["choices"][0]["message"]["content"]
-    assert whole.model_dump(exclude_none=True) == said
+    with openai.OpenAI(base_url=f"{s.url}/v1", api_key=keys.asker, max_retries=0) as sdk:
+        raw = sdk.chat.completions.with_raw_response.create(
+            model="auto", messages=[{"role": "user", "content": SECRET}]
+        )
+        assert raw.status_code == 202
+        place = raw.headers["location"].removeprefix("/v1")
+        said = call("GET", f"{s.url}/v1{place}", keys.reviewer).json()["held"]["answer"]
+        done = call("POST", f"{s.url}/v1{place}/approve", keys.reviewer, json={"note": "looks right"})
+        assert (done.status_code, done.json()["status"]) == (200, "approved")
+        assert "answer" not in done.json()
+        seen = call("GET", f"{s.url}/v1{place}", keys.asker).json()
+        assert (seen["status"], seen["note"], seen["answer"]) == ("approved", "looks right", said)
+        assert "reviewer" not in seen
+        whole = sdk.get(f"{place}?as=completion", cast_to=ChatCompletion)
+        assert whole.choices[0].message.content == said["choices"][0]["message"]["content"]
+        assert whole.model_dump(exclude_none=True) == said
 
 
 def test_a_rejected_answer_is_never_given(scene: Start, settings: dict[str, Any], keys: Keys) -> None:

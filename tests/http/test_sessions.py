@@ -228,25 +228,27 @@ def test_without_sessions_the_loop_goes_back_to_the_lane_of_its_rule(start: Star
 def test_a_tool_loop_of_the_anthropic_client_stays_too(start: Start) -> None:
     s = start()
     s.local.play("500")
-    client = anthropic.Anthropic(base_url=s.url, api_key="x", max_retries=0)
     tool: Any = {"name": "look_up", "input_schema": TOOL["function"]["parameters"]}
     messages: list[Any] = [{"role": "user", "content": "Compare the cities of Peru."}]
     lanes = []
-    for number in range(3):
-        raw = client.messages.with_raw_response.create(
-            model="auto", max_tokens=100, messages=messages, tools=[tool], tool_choice={"type": "any"}
-        )
-        lanes.append(raw.headers["x-pointsman-lane"])
-        s.local.play("")
-        content = [block.model_dump(exclude_none=True) for block in raw.parse().content]
-        results = [
-            {"type": "tool_result", "tool_use_id": block["id"], "content": f"city {number}"}
-            for block in content
-            if block["type"] == "tool_use"
-        ]
-        assert results
-        messages.append({"role": "assistant", "content": content})
-        messages.append({"role": "user", "content": [*results, {"type": "text", "text": f"Note {number}."}]})
+    with anthropic.Anthropic(base_url=s.url, api_key="x", max_retries=0) as client:
+        for number in range(3):
+            raw = client.messages.with_raw_response.create(
+                model="auto", max_tokens=100, messages=messages, tools=[tool], tool_choice={"type": "any"}
+            )
+            lanes.append(raw.headers["x-pointsman-lane"])
+            s.local.play("")
+            content = [block.model_dump(exclude_none=True) for block in raw.parse().content]
+            results = [
+                {"type": "tool_result", "tool_use_id": block["id"], "content": f"city {number}"}
+                for block in content
+                if block["type"] == "tool_use"
+            ]
+            assert results
+            messages.append({"role": "assistant", "content": content})
+            messages.append(
+                {"role": "user", "content": [*results, {"type": "text", "text": f"Note {number}."}]}
+            )
     assert lanes == ["cloud-openai"] * 3
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -118,6 +119,34 @@ async def test_cancelling_the_reader_closes_the_source(steps: Any) -> None:
         await task
     assert (source.closed, source.cancelled) == (1, True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_second_cancellation_cuts_no_closing_short() -> None:
+    """A client leaves while a time-out unwinds: the source still ends, and with it its connection."""
+    ended, begun = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_close() -> AsyncIterator[str]:
+        try:
+            yield "a"
+        finally:
+            begun.set()
+            await asyncio.sleep(TINY)
+            ended.set()
+
+    async def read() -> None:
+        async with aclosing(coalesce(slow_to_close())) as stream:
+            async for _ in stream:
+                await asyncio.sleep(FOREVER)
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(TINY)
+    task.cancel()
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5):
+        await ended.wait()
 
 
 async def test_a_source_that_is_cancelled_itself_is_not_an_end() -> None:

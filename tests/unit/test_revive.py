@@ -108,8 +108,10 @@ def test_the_answer_is_one_that_the_sdk_repeats(tmp_path: Path) -> None:
     file.write_text(FRONTEND.format(port=port, answer=revive.patient(UNKNOWN)))
     with subprocess.Popen([binary, "-db", "-f", str(file)], stderr=subprocess.DEVNULL) as process:
         try:
-            client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=3)
-            with pytest.raises(openai.InternalServerError) as error:
+            with (
+                openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=3) as client,
+                pytest.raises(openai.InternalServerError) as error,
+            ):
                 client.models.list()
         finally:
             process.kill()

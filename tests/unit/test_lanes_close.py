@@ -1,0 +1,92 @@
+"""A body that breaks off, or is not wanted any more: closed by the lane that reads it, never by the collector.
+
+A generator that the collector finds is closed some time later in a task of its own, or not at all where its event
+loop has ended, and until then it keeps its connection.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, get_args
+
+import pytest
+
+from serve import egress
+from serve.cloud import CloudProxy
+from serve.config import Location
+from serve.lane_errors import LaneError
+from serve.lanes.base import LaneCall
+from serve.signals.readings import Sensitivity
+from tests.support.serving import config
+from tests.support.upstream import ThreadedUpstream
+
+LANES = ["cloud-openai", "cloud-anthropic"]
+BODY = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "hello"}]}).encode()
+ITS_OWN = {"PoolByteStream.__aiter__"}
+"""httpx2's innermost, which its response stream leaves behind; the connection is closed without it."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[ThreadedUpstream]:
+    with ThreadedUpstream() as running:
+        yield running
+
+
+@contextmanager
+def left_behind() -> Iterator[list[str]]:
+    """The names of generators that nobody has closed when they are let go; the event loop must be running."""
+    found: list[str] = []
+    hooks = sys.get_asyncgen_hooks()
+
+    def note(generator: AsyncGenerator[Any, Any]) -> None:
+        found.append(getattr(generator, "__qualname__", "?"))
+        assert hooks.finalizer is not None
+        hooks.finalizer(generator)
+
+    sys.set_asyncgen_hooks(firstiter=hooks.firstiter, finalizer=note)
+    try:
+        yield found
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+async def answer(upstream: ThreadedUpstream, lane: str, fault: str, stream: bool, most: int) -> None:
+    """Ask, and read at most so many pieces."""
+    permit = egress.Permit(Sensitivity.PUBLIC, frozenset(get_args(Location)))
+    proxy = CloudProxy(config(upstream.url, upstream.url, models={lane: fault}))
+    try:
+        async with aclosing(proxy.answer(LaneCall(lane, BODY, stream, permit, "dec_1"))) as pieces:  # type: ignore[type-var]
+            async for _ in pieces:
+                if (most := most - 1) < 0:
+                    return
+    except LaneError:
+        pass
+    finally:
+        await proxy.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize(
+    "fault", ["ok", "err_in_stream_2", "error_event_2", "bad_json", "no_done", "huge_line_10240"]
+)
+async def test_whatever_an_upstream_does_the_lane_closes_what_it_opened(
+    upstream: ThreadedUpstream, lane: str, stream: bool, fault: str
+) -> None:
+    with left_behind() as left:
+        await answer(upstream, lane, fault, stream, most=1_000_000)
+    assert set(left) <= ITS_OWN
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("read", [1, 2])
+async def test_a_reader_that_leaves_leaves_nothing_behind(
+    upstream: ThreadedUpstream, lane: str, read: int
+) -> None:
+    with left_behind() as left:
+        await answer(upstream, lane, "slow_second_chunk_4000", True, most=read)
+    assert set(left) <= ITS_OWN
+    upstream.wait_until(lambda: all(one.closed_by for one in upstream.connections))
