@@ -24,6 +24,7 @@ from serve.lane_errors import (
     LaneProtocolError,
     LaneSilent,
     LaneTimeout,
+    LaneUnrecorded,
 )
 from serve.lanes.base import LaneCall, LanePort, Piece
 from serve.lanes.load import LaneLoad
@@ -71,6 +72,7 @@ class Asker:
 
     async def ask(self, job: Job, name: str, take_s: float) -> Answer:
         """The lane's answer. Raises LaneError; `take_s` limits only the wait until the lane takes the call."""
+        await self._recorded(job, name)
         preamble = job.preambles.get(name)
         more = job.more_tokens + (added(preamble) if preamble else 0)
         more += sum(len(blob) for blob in job.thoughts.get(name, ())) // CHARS_PER_TOKEN
@@ -86,6 +88,12 @@ class Asker:
             if isinstance(error, LaneError):
                 self._note(name, error)
             raise
+
+    async def _recorded(self, job: Job, name: str) -> None:
+        """A lane on the premises does not wait for the disk. Raises LaneUnrecorded."""
+        at_home = self._config.lane(name).location in ON_PREMISES
+        if not at_home and (fault := await job.intent.fault()) is not None:
+            raise LaneUnrecorded(name, fault)
 
     async def _whole(self, job: Job, name: str, take_s: float, charge: Charge) -> Answer:
         with charge:

@@ -14,6 +14,7 @@ from serve import reask
 from serve.attempts import Asker, body_of
 from serve.config import ON_PREMISES, Config
 from serve.errors import (
+    AuditUnavailable,
     BudgetExceeded,
     DeadlineExceeded,
     EgressDenied,
@@ -37,6 +38,7 @@ from serve.lane_errors import (
     LaneUnavailable,
     LaneUnledgered,
     LaneUnpaid,
+    LaneUnrecorded,
 )
 from serve.lanes.base import LanePort
 from serve.lanes.load import LaneLoad
@@ -65,7 +67,7 @@ class Dispatcher:
     async def run(self, job: Job) -> Answer:
         """The first usable answer along the chain.
 
-        Raises NoLaneAvailable, LanesFailed, DeadlineExceeded, EgressDenied or RequestRejected.
+        Raises NoLaneAvailable, LanesFailed, DeadlineExceeded, AuditUnavailable, EgressDenied or RequestRejected.
         """
         walk = Walk(job, deque(job.decision.chain))
         self._budget.request()
@@ -261,6 +263,8 @@ class Dispatcher:
         if walk.over_budget:
             trail += "; nobody else was asked, because too many requests are being retried"
         failures = list(walk.failures.values())
+        if (unrecorded := next((f for f in failures if isinstance(f, LaneUnrecorded)), None)) is not None:
+            return AuditUnavailable(unrecorded.message)
         if failures and all(isinstance(failure, LaneUnpaid) for failure in failures):
             down = any(isinstance(failure, LaneUnledgered) for failure in failures)
             words = f"No lane that costs nothing may answer this request ({trail})"

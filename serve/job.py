@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol
 
 from serve import holdback
+from serve.audit.port import NOT_WANTED, Written
 from serve.checks import Checks
 from serve.config import ConfidenceConfig
 from serve.policy import Decision
@@ -90,6 +91,7 @@ class Job:
     """One request on its way, and what its answer must be like (`checks`).
 
     `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
+    `intent` is the record without which nothing leaves the premises.
     """
 
     request: ChatRequest
@@ -100,6 +102,7 @@ class Job:
     spent: Callable[[int], None] = lambda tokens: None
     trail: Trail = field(default_factory=Trail)
     meter: Meter = UNCOUNTED
+    intent: Written = NOT_WANTED
     checks: Checks | None = None
     more_tokens: int = 0  # of input, beyond what the client sent
     confidence: ConfidenceConfig | None = None  # how sure of the answer a lane must be that tells

@@ -3,6 +3,7 @@
 LaneError                         one lane, one attempt; dispatch decides what follows
 ├── LaneUnavailable ── ReplicaDied · LaneSwitchedOff · LaneUnserving
 ├── LaneUnpaid ── LaneUnledgered  money forbids it: the lane was not asked
+├── LaneUnrecorded                the audit log cannot be written: the lane was not asked
 ├── LaneOverloaded ── LaneFull (── LaneAbsent · LaneSilent) · LaneRateLimited
 ├── LaneTimeout · LaneRejected (── LaneTooLong) · LaneMisconfigured · LaneProtocolError · LaneInterrupted
 └── AnswerInvalid                 the lane answered, the verdict refused it
@@ -74,6 +75,13 @@ class LaneUnledgered(LaneUnpaid):
     """What the lane costs cannot be written down: it was not asked."""
 
     outcome = "ledger_down"
+
+
+class LaneUnrecorded(LaneError):
+    """That the request may leave the premises cannot be written down: the lane was not asked."""
+
+    outcome = "unrecorded"
+    free = True
 
 
 class LaneTimeout(LaneError):

@@ -25,6 +25,7 @@ from serve.lane_errors import (
     LaneTimeout,
     LaneUnavailable,
     LaneUnpaid,
+    LaneUnrecorded,
     ReplicaDied,
 )
 from serve.window import Window
@@ -73,6 +74,7 @@ TABLE: tuple[tuple[type[LaneError], Rule], ...] = (
     (AnswerInvalid, Rule(Then.NEXT, costs=False, blame=Blame.ALIVE)),
     (LaneSwitchedOff, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
     (LaneUnpaid, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
+    (LaneUnrecorded, Rule(Then.NEXT, costs=False, blame=Blame.NONE)),
     (ReplicaDied, Rule(Then.SAME, costs=True, blame=Blame.COUNTS)),
     (LaneUnavailable, Rule(Then.NEXT, costs=True, blame=Blame.COUNTS)),
     (LaneTimeout, Rule(Then.NEXT, costs=True, blame=Blame.COUNTS)),

@@ -244,7 +244,7 @@ class Router:
             if cached is not None:
                 self._answered(decided, cached, entry.trail)
                 return entry.follow(cached)
-            answer = await self.thoughts.keep(decided, await self._run(decided, entry.trail))
+            answer = await self.thoughts.keep(decided, await self._run(decided, entry))
             answer = await self.sessions.keep(decided, answer)
             answer = entry.follow(self.cache.keep(decided, answer, entry.trail))
         return self.shadows.follow(decided, answer)
@@ -267,8 +267,8 @@ class Router:
             cost_microusd=decided.bill.cost,
         )
 
-    async def _run(self, decided: Decided, trail: Trail) -> Answer:
-        edition = decided.edition
+    async def _run(self, decided: Decided, entry: Entry) -> Answer:
+        edition, trail = decided.edition, entry.trail
         deadline = asyncio.get_running_loop().time() + edition.config.dispatch.deadline_s
         context, visit = decided.signals.context, decided.visit
         request = decided.request
@@ -283,6 +283,7 @@ class Router:
             visit.settle,
             trail,
             decided.bill,
+            entry.intent,
             decided.checks,
             confidence=_measured(decided),
             doubts=edition.config.dispatch.doubt_calls and len(decided.decision.chain) > 1,

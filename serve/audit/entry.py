@@ -1,7 +1,6 @@
 """One request in the audit log: an intent before anything is sent, an outcome when it has ended, each once.
 
-Knows what a decision and an answer are. A decision that may leave waits for its intent; without one it stays on the
-premises.
+Knows what a decision and an answer are. Whatever leaves waits for its intent; without one it stays on the premises.
 """
 
 import time
@@ -10,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from serve.audit.port import Audit
+from serve.audit.port import NOT_WANTED, Audit, Written
 from serve.audit.records import Draft, Intent, Outcome, Place, Refused, Tried, code
 from serve.audit.revisions import answered
 from serve.config import ON_PREMISES, Config
 from serve.errors import AuditUnavailable, HttpError
 from serve.job import Answer, ChunkStream
-from serve.lane_errors import LaneInterrupted
+from serve.lane_errors import LaneInterrupted, LaneUnrecorded
 from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity, Signals
 from serve.trail import Ended, Trail
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 NARROWED = "audit_unavailable"
 _ANSWERED = frozenset({"ok", "repaired", "reasked", "asked"})
-_NOTHING_SENT = frozenset({"egress_denied", "off"})
-"""Ends of an attempt that the gate's own process tells before it sends a byte."""
+_NOTHING_SENT = frozenset({"egress_denied", "off", LaneUnrecorded.outcome})
+"""Ends of an attempt that are told before a byte is sent."""
 
 
 class Entry:
@@ -38,24 +37,30 @@ class Entry:
         self, audit: Audit, decided: "Decided", ended: Callable[[Ended], None] = lambda _: None
     ) -> None:
         self.trail = Trail()
+        self.intent: Written = NOT_WANTED
         self._audit, self._decided, self._ended = audit, decided, ended
         self._answered_at: float | None = None
         self._decision = decided.decision
         self._closed = False
 
     async def begin(self) -> Decision:
-        """The decision once its intent is written, or one that stays on the premises when it cannot be.
+        """The decision, or one that stays on the premises where its intent cannot be written.
 
-        A decision that stays there anyway does not wait. Raises AuditUnavailable when nothing of it is left.
+        Waits for the disk only when the first lane is off the premises; dispatch waits for `intent` before it asks
+        a later one. Raises AuditUnavailable when nothing of the decision is left.
         """
         for rule in sorted({found.rule for found in self._decided.signals.sensitivity.set_aside}):
             told = {"key": self._decided.visit.key.id, "rule": code(rule)}
             self._audit.note("allowance_used", self._decided.decision_id, told)
         draft = _intent(self._decided)
         config = self._decided.edition.config
-        if all(_at_home(name, config) for name in self._decision.chain):
+        chain = self._decision.chain
+        if all(_at_home(name, config) for name in chain):
             self._audit.submit(draft)
-        elif (fault := await self._audit.durable(draft)) is not None:
+            return self._decision
+        self.intent = self._audit.write(draft)
+        fault = self.intent.known if _at_home(chain[0], config) else await self.intent.fault()
+        if fault is not None:
             self._decision = _kept_home(self._decision, fault, config)
         return self._decision
 
@@ -65,7 +70,7 @@ class Entry:
         try:
             yield
         except HttpError as error:
-            if self._is_narrowed:
+            if self._is_narrowed or isinstance(error, AuditUnavailable):
                 error.headers = error.headers | {"x-pointsman-reason": NARROWED}
             self._end(error.code, error.tried)
             raise
@@ -78,7 +83,7 @@ class Entry:
 
     def follow(self, answer: Answer) -> Answer:
         """The answer; its outcome is written now, or when its stream has ended, broke off, or lost its client."""
-        if self._is_narrowed:
+        if self._is_narrowed or any(a.outcome == LaneUnrecorded.outcome for a in answer.attempts):
             answer = replace(answer, reason=NARROWED)
         self._answered_at = time.monotonic()
         tried = tuple((a.lane, a.outcome, a.seconds) for a in answer.attempts)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from serve.audit import records
-from serve.audit.port import Audit, NoAudit
+from serve.audit.port import Audit, NoAudit, Written
 from serve.audit.records import Draft
 from serve.audit.writer import Writer
 from serve.config import Config
@@ -21,9 +21,9 @@ class AuditLog:
         """Write it soon."""
         self._writer.submit(draft)
 
-    async def durable(self, draft: Draft) -> str | None:
-        """None once it is on the disk; else why it is not."""
-        return await self._writer.durable(draft)
+    def write(self, draft: Draft) -> Written:
+        """Write it now, and tell when it is on the disk."""
+        return self._writer.write(draft)
 
     def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
         """An event about a decision. Raises ValueError for what the log does not take."""

@@ -8,6 +8,19 @@ from pydantic import JsonValue
 from serve.audit.records import Draft
 
 
+class Written(Protocol):
+    """A record on its way to the disk."""
+
+    @property
+    def known(self) -> str | None:
+        """Why it will not get there, as far as that can be told without waiting."""
+        ...
+
+    async def fault(self) -> str | None:
+        """None once it is on the disk; else, within a bounded time, why it is not. Any number may wait."""
+        ...
+
+
 class Audit(Protocol):
     """Takes records; says whether it can."""
 
@@ -15,8 +28,8 @@ class Audit(Protocol):
         """Write it soon; never waits, never raises."""
         ...
 
-    async def durable(self, draft: Draft) -> str | None:
-        """None once it is on the disk; else, within a bounded time, why it is not."""
+    def write(self, draft: Draft) -> Written:
+        """Write it now; whoever must not go on without it waits for what this gives."""
         ...
 
     def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
@@ -35,15 +48,28 @@ class Audit(Protocol):
         ...
 
 
+class NotWanted:
+    """Of a record that nobody keeps: nothing waits for it."""
+
+    known: str | None = None
+
+    async def fault(self) -> str | None:
+        """At once."""
+        return None
+
+
+NOT_WANTED = NotWanted()
+
+
 class NoAudit:
     """Nothing is written down, and nothing waits for it."""
 
     def submit(self, draft: Draft) -> None:
         """Forget it."""
 
-    async def durable(self, draft: Draft) -> str | None:
-        """At once."""
-        return None
+    def write(self, draft: Draft) -> Written:
+        """Forget it."""
+        return NOT_WANTED
 
     def note(self, kind: str, decision_id: str, fields: Mapping[str, JsonValue]) -> None:
         """Forget it."""

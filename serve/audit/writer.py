@@ -37,8 +37,29 @@ class _Item:
     waiter: "asyncio.Future[str | None] | None" = None
 
 
+class Promise:
+    """A record on its way to the disk; a write that takes longer than `within_s` counts as failed."""
+
+    def __init__(self, told: "asyncio.Future[str | None]", within_s: float) -> None:
+        self._told, self._within_s = told, within_s
+        self._until = told.get_loop().time() + within_s
+
+    @property
+    def known(self) -> str | None:
+        """Why it is not on the disk, None where it is or nobody knows yet."""
+        return self._told.result() if self._told.done() else None
+
+    async def fault(self) -> str | None:
+        """None once it is on the disk; else why it is not (it may get there later)."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await asyncio.shield(self._told)  # others may wait, too
+        except TimeoutError:
+            return f"a write takes longer than {self._within_s:g} s"
+
+
 class Writer:
-    """The only writer of its chain. `submit` and `durable` belong to the event loop, the rest to its thread."""
+    """The only writer of its chain. `submit` and `write` belong to the event loop, the rest to its thread."""
 
     def __init__(self, url: str | None, settings: AuditConfig) -> None:
         self.lost = self.failures = 0
@@ -72,21 +93,19 @@ class Writer:
         """Write it soon. Never waits; what does not fit is counted as lost."""
         self._put(_Item(draft))
 
-    async def durable(self, draft: Draft) -> str | None:
-        """None once the record is on the disk; else why it is not (it may get there later)."""
+    def write(self, draft: Draft) -> Promise:
+        """Write it now. Never waits; what is known to fail is told at once, and still written if that is possible."""
+        told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         if (fault := self.fault) is not None:
             self.submit(draft)
-            return fault
-        item = _Item(draft, asyncio.get_running_loop().create_future())
-        if not self._put(item):
-            return "too many records wait to be written"
-        assert item.waiter is not None
-        waiter = item.waiter
-        try:
-            async with asyncio.timeout(self._settings.write_timeout_s):
-                return await waiter
-        except TimeoutError:
-            return f"a write takes longer than {self._settings.write_timeout_s:g} s"
+            told.set_result(fault)
+        elif not self._put(_Item(draft, told)):
+            told.set_result("too many records wait to be written")
+        return Promise(told, self._settings.write_timeout_s)
+
+    async def durable(self, draft: Draft) -> str | None:
+        """None once the record is on the disk; else why it is not (it may get there later)."""
+        return await self.write(draft).fault()
 
     def close(self, within_s: float = 10) -> None:
         """Write what waits, once more if that fails, and end the thread. Blocks."""

@@ -19,6 +19,17 @@ from tests.support.serving import config, serving
 from tests.support.upstream import ThreadedUpstream
 
 WITHIN_S = 60.0
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
 SSN = "My social security number is 078-05-1120."
 Record = dict[str, Any]
 
@@ -301,16 +312,53 @@ def test_without_any_database_local_lanes_answer_and_the_cloud_sees_nothing(fold
         wait_for(lambda: s.health()["state"] == "ok" and s.post(model="cloud-openai").status_code == 200)
 
 
-def test_a_log_that_hangs_holds_nobody_up_for_long_and_keeps_the_cloud_out(folder: Path) -> None:
-    file = folder / "state.db"
-    with audited(file, audit={"write_timeout_s": 0.2}) as s:
-        s.post()
-        s.outcomes(1)
-        with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as db:
-            db.execute("BEGIN EXCLUSIVE")
-            answer = s.post()
-            asked = len(s.cloud.connections)
+@contextmanager
+def hanging(s: Audited) -> Iterator[None]:
+    """A database that takes nothing and refuses nothing."""
+    s.post()
+    s.outcomes(1)
+    with closing(sqlite3.connect(s.file, timeout=30, isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
             db.execute("ROLLBACK")
-        assert (answer.status_code, answer.headers["x-pointsman-reason"]) == (200, "audit_unavailable")
-        assert asked == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_lane_on_the_premises_does_not_wait_for_a_log_that_hangs(folder: Path, stream: bool) -> None:
+    """Nothing has left, so nothing needs to have been written: the lock is still held when the answer is there."""
+    with audited(folder / "state.db", audit={"write_timeout_s": 60}) as s:
+        with hanging(s):
+            answer = s.post(stream=stream)
+        assert answer.status_code == 200
+        assert answer.headers["x-pointsman-lane"] == "local-general"
+        assert s.outcomes(2)[1]["cloud_egress"] is False
+
+
+@pytest.mark.parametrize("fault", ["500", "tool_missing_required"])
+def test_a_log_that_hangs_keeps_what_goes_on_to_the_cloud_on_the_premises(folder: Path, fault: str) -> None:
+    """A lane at home fails or is refused: the next one, outside, waits for the intent in vain and is not asked."""
+    down = dict.fromkeys(("local-general", "local-tools"), fault)
+    with audited(folder / "state.db", models=down, audit={"write_timeout_s": 0.2}) as s:
+        more = {"tools": [TOOL]} if fault != "500" else {}
+        with hanging(s):
+            asked = len(s.cloud.requests)
+            answer = s.post(**more)
+            assert len(s.cloud.requests) == asked
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_unavailable")
+        assert answer.headers["x-pointsman-reason"] == "audit_unavailable"
+        assert "unrecorded" in answer.headers["x-pointsman-trail"]
+        *_, outcome = s.outcomes(2)
+        assert outcome["cloud_egress"] is False
+
+
+def test_a_log_that_hangs_holds_nobody_up_for_long_and_keeps_the_cloud_out(folder: Path) -> None:
+    with audited(folder / "state.db", audit={"write_timeout_s": 0.2}) as s:
+        with hanging(s):
+            assert s.post().headers["x-pointsman-lane"] == "local-general"
+            asked = len(s.cloud.connections)
+            refused = s.post(model="cloud-openai")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "audit_unavailable")
+            assert len(s.cloud.connections) == asked == 0
         wait_for(lambda: s.health()["state"] == "ok" and s.post(model="cloud-openai").status_code == 200)
