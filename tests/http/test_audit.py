@@ -19,7 +19,7 @@ from tests.support.serving import config, serving
 from tests.support.upstream import ThreadedUpstream
 
 WITHIN_S = 60.0
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -341,7 +341,7 @@ def test_a_log_that_hangs_keeps_what_goes_on_to_the_cloud_on_the_premises(folder
     """A lane at home fails or is refused: the next one, outside, waits for the intent in vain and is not asked."""
     down = dict.fromkeys(("local-general", "local-tools"), fault)
     with audited(folder / "state.db", models=down, audit={"write_timeout_s": 0.2}) as s:
-        more = {"tools": [TOOL]} if fault != "500" else {}
+        more: Record = {"tools": [TOOL]} if fault != "500" else {}
         with hanging(s):
             asked = len(s.cloud.requests)
             answer = s.post(**more)
