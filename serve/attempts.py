@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from serve import confidence, grounds, holdback, verdict
+from serve.closing import surely
 from serve.config import ON_PREMISES, ConfidenceConfig, Config
 from serve.job import Answer, Attempt, Charge, Job, now
 from serve.lane_errors import (
@@ -45,6 +46,9 @@ MOST_TOKENS = 100_000
 """An upstream's own count of its tokens is believed up to here."""
 
 
+OVER = "the time for the whole request (dispatch.deadline_s) was over"
+
+
 class _Stream:
     """A committed stream. Closing it closes the lane even if nobody ever read from it."""
 
@@ -60,8 +64,7 @@ class _Stream:
         return await anext(self._rest)
 
     async def aclose(self) -> None:
-        await self._rest.aclose()
-        await self._chunks.aclose()
+        await surely(_both_closed(self._rest, self._chunks))
 
 
 class Asker:
@@ -85,7 +88,7 @@ class Asker:
             return await (self._stream if job.streams else self._whole)(job, name, take_s, charge)
         except BaseException as error:
             charge.end(error)
-            if isinstance(error, LaneError):
+            if isinstance(error, LaneError) and not _too_late(job, error):
                 self._note(name, error)
             raise
 
@@ -153,8 +156,7 @@ class Asker:
             started, patience = now(), job.left(self._first_words_s(gate is not None))
             await _within(name, patience, _until_content(name, chunks, held, bool(job.request.stop)))
         except BaseException:
-            await chunks.aclose()
-            await pieces.aclose()
+            await surely(_both_closed(chunks, pieces))
             raise
         self._load.well(name, True, now() - started, _work(job.body))
         rest = self._committed(job, name, held, chunks)
@@ -249,9 +251,11 @@ class Asker:
                     log.warning("%s: the stream of %s ended without a finish reason", job.decision_id, name)
                     raise LaneInterrupted(name, "the stream ended without a finish reason") from None
             except LaneError as error:
-                self._note(name, error)
-                log.warning("%s: the stream of %s broke off: %s", job.decision_id, name, error.message)
-                raise LaneInterrupted(name, error.message) from None
+                words = OVER if _too_late(job, error) else error.message
+                if words is not OVER:
+                    self._note(name, error)
+                log.warning("%s: the stream of %s broke off: %s", job.decision_id, name, words)
+                raise LaneInterrupted(name, words) from None
 
     def _note(self, name: str, error: LaneError) -> None:
         log.info("lane %s: %s (%s)", name, error.outcome, error.message)
@@ -280,6 +284,17 @@ def _tell(job: Job, usage: Usage | None) -> None:
     if usage is not None:
         job.trail.usage = usage
         job.spent(usage.total_tokens)
+
+
+def _too_late(job: Job, error: LaneError) -> bool:
+    """Whether the request's own deadline ended it, which says nothing about the lane."""
+    return isinstance(error, LaneTimeout | LaneSilent) and now() >= job.deadline
+
+
+async def _both_closed(outer: AsyncGenerator[object, None], inner: AsyncGenerator[object, None]) -> None:
+    """A generator that was never read closes nothing: the inner one is closed by name."""
+    await outer.aclose()
+    await inner.aclose()
 
 
 async def _within(name: str, seconds: float, work: Awaitable[T]) -> T:

@@ -263,8 +263,8 @@ class Dispatcher:
         if walk.over_budget:
             trail += "; nobody else was asked, because too many requests are being retried"
         failures = list(walk.failures.values())
-        if (unrecorded := next((f for f in failures if isinstance(f, LaneUnrecorded)), None)) is not None:
-            return AuditUnavailable(unrecorded.message)
+        if any(isinstance(failure, LaneUnrecorded) for failure in failures):
+            return AuditUnavailable(trail)
         if failures and all(isinstance(failure, LaneUnpaid) for failure in failures):
             down = any(isinstance(failure, LaneUnledgered) for failure in failures)
             words = f"No lane that costs nothing may answer this request ({trail})"

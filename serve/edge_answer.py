@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serve.closing import surely
+
 log = logging.getLogger("pointsman.ingress")
 
 T = TypeVar("T")
@@ -21,20 +23,25 @@ class ClientGone(Exception):
     """The client left before there was an answer."""
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(
+    request: Request, work: Coroutine[Any, Any, T], drop: Callable[[T], Awaitable[None]]
+) -> T:
     """The result of `work`. Raises ClientGone when the client leaves first; `work` has then ended.
 
+    A result that nobody gets any more, because the request is cancelled, is handed to `drop`.
     The request's body must have been read: the next message is the client's departure.
     """
     task = asyncio.ensure_future(work)
     left = asyncio.ensure_future(_left(request.receive))
     try:
         await asyncio.wait({task, left}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientGone
-    finally:
-        await _end(task, left)
+        if not task.done():
+            raise ClientGone
+        await _end(left)
+        return task.result()  # nothing waits from here on: the caller has it
+    except BaseException:
+        await surely(_dropped(task, left, drop))
+        raise
 
 
 class EventStream(StreamingResponse):
@@ -60,11 +67,14 @@ class EventStream(StreamingResponse):
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _end(work, left)
-            await self._events.aclose()
-            await self._close()  # a generator that was never read has closed nothing
+            await surely(self._ended(work, left))
         if not work.cancelled():
             work.result()
+
+    async def _ended(self, work: asyncio.Future[None], left: asyncio.Future[None]) -> None:
+        await _end(work, left)
+        await self._events.aclose()
+        await self._close()  # a generator that was never read has closed nothing
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -86,6 +96,14 @@ async def _left(receive: Receive) -> None:
     except Exception as error:  # Serve hands on what its proxy raised; the client may still be there
         log.warning("cannot see whether a client leaves: %s", type(error).__name__)
         await asyncio.get_running_loop().create_future()
+
+
+async def _dropped(
+    task: asyncio.Future[T], left: asyncio.Future[None], drop: Callable[[T], Awaitable[None]]
+) -> None:
+    await _end(task, left)
+    if not task.cancelled() and task.exception() is None:
+        await drop(task.result())
 
 
 async def _end(*tasks: asyncio.Future[Any]) -> None:

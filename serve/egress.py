@@ -69,11 +69,18 @@ async def admit(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> 
         raise LaneEgressDenied(lane.name, f"the gate could not read it: {type(error).__name__}") from None
 
 
+async def _unread(answer: httpx2.Response) -> None:
+    """The status says it all. The body of an error may be endless or never end, and is not repeated anyway."""
+    if answer.is_error:
+        await answer.aclose()
+
+
 def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
     """The connection pool of one lane. The environment's proxies are ignored: they would reroute all egress."""
     return httpx2.AsyncClient(
         trust_env=False,
         follow_redirects=False,
+        event_hooks={"response": [_unread]},
         timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
         limits=httpx2.Limits(
             max_connections=lane.max_in_flight, max_keepalive_connections=lane.max_in_flight

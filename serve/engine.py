@@ -128,9 +128,15 @@ class Engine:
 
 
 def _chunk_or_raise(lane: str, document: str) -> str:
-    if document.startswith('{"error"'):
-        raise LaneUnavailable(lane, "the engine failed in mid-stream")
-    return document
+    """A chunk. vLLM refuses a stream that finds its queue full by an event, and an answer in one piece by an error."""
+    if not document.startswith('{"error"'):
+        return document
+    from vllm.exceptions import MaxQueuedTokensError, QueueOverflowError
+
+    said = json.loads(document)["error"].get("message")
+    if any(said == str(kind()) for kind in (QueueOverflowError, MaxQueuedTokensError)):
+        raise LaneFull(lane, "the engine's queue is full")
+    raise LaneUnavailable(lane, "the engine failed in mid-stream")
 
 
 def _lane_error(lane: str, error: Exception) -> LaneError:

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from serve.closing import surely
+
 T = TypeVar("T")
 Leg = Coroutine[Any, Any, T]
 
@@ -21,22 +23,21 @@ async def race(
     """What each leg gave; None for one that was cancelled or never began.
 
     `second` is called when the first leg is still running after `after_s` seconds. `won` says whether a result
-    ends the race. What a loser had finished all the same is handed to `discard`. Cancelling it cancels both.
+    ends the race. What a loser had finished all the same is handed to `discard`. Cancelling it cancels both, and
+    whatever they had finished is discarded.
     """
     legs = [asyncio.create_task(first)]
-    winner: asyncio.Task[T] | None = None
     try:
         await asyncio.wait(legs, timeout=after_s)
         if not legs[0].done() and (spare := second()) is not None:
             legs.append(asyncio.create_task(spare))
         winner = await _winner(legs, won)
-    finally:
-        for leg in legs:
-            leg.cancel()
-        await asyncio.wait(legs)
-        losers = [leg for leg in legs if leg is not winner and _finished(leg) and won(leg.result())]
+        losers = await _lost(legs, winner, won)
         for leg in losers:
             await discard(leg.result())
+    except BaseException:
+        await surely(_given_up(legs, won, discard))
+        raise
     ended = [leg.result() if not leg.cancelled() and leg not in losers else None for leg in legs]
     return ended[0], ended[1] if len(ended) > 1 else None
 
@@ -49,6 +50,23 @@ async def _winner(legs: list[asyncio.Task[T]], won: Callable[[T], bool]) -> asyn
             if leg in done and won(leg.result()):
                 return leg
     return None
+
+
+async def _lost(
+    legs: list[asyncio.Task[T]], winner: asyncio.Task[T] | None, won: Callable[[T], bool]
+) -> list[asyncio.Task[T]]:
+    """End all that still run. Those who finished, too, and did not win."""
+    for leg in legs:
+        leg.cancel()
+    await asyncio.wait(legs)
+    return [leg for leg in legs if leg is not winner and _finished(leg) and won(leg.result())]
+
+
+async def _given_up(
+    legs: list[asyncio.Task[T]], won: Callable[[T], bool], discard: Callable[[T], Awaitable[None]]
+) -> None:
+    for leg in await _lost(legs, None, won):
+        await discard(leg.result())
 
 
 def _finished(leg: asyncio.Task[T]) -> bool:

@@ -166,8 +166,9 @@ class _Edge:
         return guarded(answer, surface)
 
     async def _answer(self, request: Request, exchange: Exchange, decided: Decided) -> Response:
-        await self._reviews.require_room(decided)
-        answer = await unless_gone(request, self._router.answer(decided))
+        with spans.ends_with(decided.span):
+            await self._reviews.require_room(decided)
+        answer = await unless_gone(request, self._router.answer(decided), _dropped)
         headers = _headers(decided, answer)
         if answer.whole is not None:
             headers |= _cost(decided)
@@ -196,7 +197,7 @@ class _Edge:
         asked = openai_embeddings.parse(await edge_body.read(request, config), config.bounds)
         decided = await self._router.decide(asked, _wishes(request), _visit(request))
         try:
-            answer = await unless_gone(request, self._router.answer(decided))
+            answer = await unless_gone(request, self._router.answer(decided), _dropped)
         except HttpError as error:
             self._router.meters.refused(error.code)
             known = {"x-pointsman-decision-id": decided.decision_id}
@@ -257,6 +258,12 @@ class _Edge:
             "tables": self._router.tables.status(),
         }
         return JSONResponse(body, status_code=200 if ready else 503)
+
+
+async def _dropped(answer: Answer) -> None:
+    """Nobody gets it any more: its lane is free again, and what became of it is written down."""
+    if answer.chunks is not None:
+        await answer.chunks.aclose()
 
 
 def _visit(request: Request) -> Visit:

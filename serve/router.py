@@ -156,12 +156,8 @@ class Router:
         The audit log is told when the policy refuses it, but not of a `trial`, whose answer nobody waits for.
         """
         span = spans.NOTHING if trial else spans.begin(headers)
-        with span.inside():
-            try:
-                decided = await self._decide(body, headers, visit, trial=trial)
-            except BaseException as error:
-                span.end(status=error.code if isinstance(error, HttpError) else "left")
-                raise
+        with span.inside(), spans.ends_with(span):
+            decided = await self._decide(body, headers, visit, trial=trial)
         return replace(decided, span=span)
 
     async def _decide(

@@ -22,7 +22,7 @@ from serve.lane_errors import (
     LaneUnavailable,
 )
 from serve.lanes import body as bodies
-from serve.lanes.openai import status_error, unreached
+from serve.lanes.openai import never_sent, status_error, unreached
 from serve.wire import anthropic_answer, sse
 from serve.wire import anthropic_messages as wire
 from serve.wire.openai_chat import ChatRequest
@@ -93,6 +93,8 @@ def _reported(lane: str, event: anthropic_answer.Event) -> LaneError:
 
 def lane_error(lane: str, error: Exception) -> LaneError:
     """What an SDK's failure means to dispatch. Upstream bodies may echo prompts: they are not repeated."""
+    if (unsent := never_sent(lane, error)) is not None:
+        return unsent
     match error:
         case anthropic.APITimeoutError() | httpx2.TimeoutException():
             return LaneTimeout(lane, "no answer in time")

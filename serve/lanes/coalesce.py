@@ -6,9 +6,10 @@ Knows time and order, nothing of what it carries.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from serve.closing import surely
+
 FLUSH_S = 0.025
 MOST = 10
-_CLOSING: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks weakly
 
 
 async def coalesce(
@@ -46,10 +47,7 @@ async def coalesce(
     except StopAsyncIteration:
         return
     finally:
-        closing = asyncio.ensure_future(_close(source, coming))
-        _CLOSING.add(closing)
-        closing.add_done_callback(_CLOSING.discard)
-        await asyncio.shield(closing)
+        await surely(_close(source, coming))
 
 
 async def _close(source: AsyncIterator[str], coming: "asyncio.Task[str] | None") -> None:

@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, AsyncStream
 from serve.config import HttpLane
 from serve.lane_errors import (
     LaneError,
+    LaneFull,
     LaneMisconfigured,
     LaneOverloaded,
     LaneProtocolError,
@@ -101,6 +102,8 @@ def in_its_words(url: str | None, request: dict[str, Any]) -> dict[str, Any]:
 
 def lane_error(lane: str, error: Exception) -> LaneError:
     """What an SDK's failure means to dispatch. Upstream bodies may echo prompts: they are not repeated."""
+    if (unsent := never_sent(lane, error)) is not None:
+        return unsent
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return LaneTimeout(lane, "no answer in time")
@@ -112,6 +115,16 @@ def lane_error(lane: str, error: Exception) -> LaneError:
             return LaneProtocolError(lane, str(error))
         case _:
             return LaneProtocolError(lane, f"not an OpenAI answer: {type(error).__name__}")
+
+
+def never_sent(lane: str, error: Exception) -> LaneError | None:
+    """For every SDK: what time-outs mean that came before a byte went out, so that they cost nothing."""
+    match error if isinstance(error, httpx2.HTTPError) else error.__cause__:
+        case httpx2.PoolTimeout():
+            return LaneFull(lane, "all of its connections are in use")
+        case httpx2.ConnectTimeout():
+            return LaneUnserving(lane, "no connection in time")
+    return None
 
 
 def unreached(lane: str, error: Exception) -> LaneError:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
+from serve.errors import HttpError
+
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
@@ -79,6 +81,16 @@ def begin(headers: Mapping[str, str]) -> RequestSpan:
     carrier = {name: headers[name] for name in HEADERS if name in headers}
     parent = None if known else TraceContextTextMapPropagator().extract(carrier)
     return _Request(tracer.start_span("request", context=parent, kind=trace.SpanKind.SERVER))
+
+
+@contextmanager
+def ends_with(span: RequestSpan) -> Iterator[None]:
+    """End `span` with whatever ends the block by an exception."""
+    try:
+        yield
+    except BaseException as error:
+        span.end(status=error.code if isinstance(error, HttpError) else "left")
+        raise
 
 
 @contextmanager

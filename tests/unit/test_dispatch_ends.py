@@ -18,6 +18,7 @@ from serve.lane_errors import (
     LaneTimeout,
     LaneTooLong,
     LaneUnavailable,
+    LaneUnrecorded,
 )
 from serve.policy import LaneState
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, whole
@@ -158,6 +159,7 @@ LIMITED = LaneRateLimited("a", "429", 7.2)
         pytest.param([[LaneRejected("a", "no")], [GONE]], 502, "lanes_failed", None, id="rejected-and-gone"),
         pytest.param([[LaneMisconfigured("a", "key")]], 502, "lanes_failed", None, id="misconfigured"),
         pytest.param([[LaneEgressDenied("a", "gate")]], 403, "egress_denied", None, id="egress-denied"),
+        pytest.param([[GONE], [LaneUnrecorded("b", "disk full")]], 503, "audit_unavailable", 5, id="unrecorded"),
         pytest.param([["{not json"]], 502, "lanes_failed", None, id="not-json"),
         pytest.param([[]], 502, "lanes_failed", None, id="nothing"),
         pytest.param([[whole("")]], 502, "output_invalid", None, id="empty"),

@@ -1,5 +1,7 @@
 """How long dispatch waits for whom: first word, gap, whole answer, absent replicas, and one deadline over all."""
 
+import asyncio
+
 import pytest
 
 from serve.errors import HttpError
@@ -38,9 +40,22 @@ async def test_no_lane_is_asked_once_the_deadline_has_passed() -> None:
 async def test_a_stream_that_outlives_the_deadline_is_cut() -> None:
     scene = Scene([ROLE, says("a"), FOREVER], idle_s=FOREVER)
     answer = await scene.run(stream=True, deadline=0.2)
-    with pytest.raises(LaneInterrupted):
+    with pytest.raises(LaneInterrupted, match="deadline_s"):
         await read(answer)
     scene.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_our_own_deadline_says_nothing_about_the_lane(stream: bool) -> None:
+    """Else whoever reads slowly could have a lane ejected that is well."""
+    scene = Scene([ROLE, says("a"), FOREVER] if stream else [FOREVER], [whole("b")], idle_s=30, unary_s=30)
+
+    async def late() -> None:
+        with pytest.raises((LaneInterrupted, HttpError)):
+            await read(await scene.run(stream=stream, deadline=0.2))
+
+    await asyncio.gather(*(late() for _ in range(8)))
+    assert scene.load.is_ready("a")
 
 
 async def test_a_lane_without_replicas_gets_little_patience_and_no_other_does() -> None:

@@ -8,15 +8,16 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, get_args
 
+import httpx2
 import pytest
 
 from serve import egress
 from serve.cloud import CloudProxy
 from serve.config import Location
-from serve.lane_errors import LaneError
+from serve.lane_errors import LaneError, LaneFull, LaneRateLimited, LaneUnserving
 from serve.lanes.base import LaneCall
 from serve.signals.readings import Sensitivity
 from tests.support.serving import config
@@ -52,19 +53,22 @@ def left_behind() -> Iterator[list[str]]:
         sys.set_asyncgen_hooks(*hooks)
 
 
-async def answer(upstream: ThreadedUpstream, lane: str, fault: str, stream: bool, most: int) -> None:
-    """Ask, and read at most so many pieces."""
+async def asked(proxy: CloudProxy, lane: str, stream: bool, most: int = 1_000_000) -> None:
+    """Ask, and read at most so many pieces. Raises LaneError."""
     permit = egress.Permit(Sensitivity.PUBLIC, frozenset(get_args(Location)))
-    proxy = CloudProxy(config(upstream.url, upstream.url, models={lane: fault}))
     try:
         async with aclosing(proxy.answer(LaneCall(lane, BODY, stream, permit, "dec_1"))) as pieces:  # type: ignore[type-var]
             async for _ in pieces:
                 if (most := most - 1) < 0:
                     return
-    except LaneError:
-        pass
     finally:
         await proxy.close()
+
+
+async def answer(upstream: ThreadedUpstream, lane: str, fault: str, stream: bool, most: int) -> None:
+    """How it ends does not matter."""
+    with suppress(LaneError):
+        await asked(CloudProxy(config(upstream.url, upstream.url, models={lane: fault})), lane, stream, most)
     await asyncio.sleep(0)
 
 
@@ -79,6 +83,45 @@ async def test_whatever_an_upstream_does_the_lane_closes_what_it_opened(
     with left_behind() as left:
         await answer(upstream, lane, fault, stream, most=1_000_000)
     assert set(left) <= ITS_OWN
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_the_body_of_an_error_is_not_read(lane: str, stream: bool) -> None:
+    """The status and its `Retry-After` count at once; what follows may never end."""
+    cut = asyncio.Event()
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: 10\r\n\r\n{")
+        await reader.read()
+        cut.set()
+        writer.close()
+
+    async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(LaneRateLimited) as caught:
+            await asked(CloudProxy(config(url, url)), lane, stream)
+        await cut.wait()
+    assert caught.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize(
+    ("error", "kind"), [(httpx2.PoolTimeout, LaneFull), (httpx2.ConnectTimeout, LaneUnserving)]
+)
+async def test_what_was_never_sent_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, lane: str, error: type[httpx2.TimeoutException], kind: type[LaneError]
+) -> None:
+    """A provider that drops our packets, and a pool that is in use: no byte went out."""
+
+    async def late(*_: object) -> httpx2.Response:
+        raise error("late")
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", late)
+    with pytest.raises(kind) as caught:
+        await asked(CloudProxy(config("http://127.0.0.1:9/v1", "http://127.0.0.1:9")), lane, False)
+    assert caught.value.free
 
 
 @pytest.mark.parametrize("lane", LANES)
