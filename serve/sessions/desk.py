@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from serve.aside import Aside
+from serve.closing import surely
 from serve.job import Answer
 from serve.ledger.terms import Payer
 from serve.sessions import name as names
@@ -58,7 +59,7 @@ class SessionDesk:
             return await self._kept(decided, answer)
         except BaseException:  # the client left: nobody else would close its stream
             if answer.chunks is not None:
-                await answer.chunks.aclose()
+                await surely(answer.chunks.aclose())
             raise
 
     async def _kept(self, decided: "Decided", answer: Answer) -> Answer:
