@@ -20,8 +20,8 @@ from serve.tracing import spans
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
 from serve.wire.openai_embeddings import Vectors
 
-Watch = Callable[[str, str, Tokens, str, int], None]
-"""Told of each attempt that is over: its lane, the payer's key, tokens, outcome and micro-dollars."""
+Watch = Callable[[str, str, Tokens, int], None]
+"""Told of each attempt that is over: its lane, the payer's key, tokens and micro-dollars."""
 Timed = Callable[[str, float], float]
 """Told of each stage that is over: its name and the time.monotonic() at which it began."""
 
@@ -39,7 +39,7 @@ class Bill:
     cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
     billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
-    watch: Watch = lambda lane, key, tokens, outcome, cost: None
+    watch: Watch = lambda lane, key, tokens, cost: None
     timed: Timed = lambda stage, began: began
 
     async def begin(self, lane: str, more: int = 0) -> "Charge":
@@ -91,7 +91,7 @@ class Bill:
         self.cost += cost
         self.billed += cost if charge.tariff.billed else 0
         if tokens is not None and (tokens.certain or not charge.tariff.free):
-            self.watch(charge.lane, self.payer.key.name, tokens, outcome, cost)
+            self.watch(charge.lane, self.payer.key.name, tokens, cost)
         spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)
         if charge.tariff.billed:
             self._committed += cost - charge.reserved
