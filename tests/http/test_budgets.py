@@ -84,6 +84,19 @@ def test_the_cost_of_an_answer_is_told_and_is_what_the_provider_counted(
     assert books(url).spent == books(url).attempts == row.cost
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_input_that_is_told_at_the_end_of_a_stream_is_what_is_charged(
+    priced: Start, url: str, stream: bool
+) -> None:
+    scene = priced({"cloud-anthropic": "late_usage"})
+    answer = ask(scene, model="cloud-anthropic", stream=stream)
+    if stream:
+        list(answer.parse())
+    wait_settled(url)
+    (seen,), (row,) = scene.cloud.requests, attempts(url)
+    assert (row.input_tokens, row.output_tokens, row.certain) == (seen.tokens_in, seen.tokens_out, True)
+
+
 @pytest.mark.parametrize("usage", [True, False])
 def test_a_stream_tells_its_cost_and_official_clients_do_not_mind(priced: Start, usage: bool) -> None:
     """Where usage was asked for its chunk carries the cost; a comment, which decoders skip, always does."""
