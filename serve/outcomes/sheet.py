@@ -98,7 +98,7 @@ def _tokens(ended: Ended) -> tuple[int, int, int]:
         return ended.decided.signals.context.input_tokens, 0, 0
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
-    return _sane(usage.prompt_tokens), _sane(cached), _sane(usage.completion_tokens)
+    return _sane(usage.prompt_tokens), _sane(cached), _sane(usage.given)
 
 
 def _sane(count: int) -> int:
