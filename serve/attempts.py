@@ -115,7 +115,7 @@ class Asker:
             judged = replace(judged, answer=confidence.without(judged.answer))
         usage = judged.answer.usage
         _tell(job, usage)
-        work = _work(job.body, usage.completion_tokens if usage else 0)
+        work = _work(job.body, usage.given if usage else 0)
         self._load.well(name, False, now() - started, work)
         attempt = Attempt(name, "ok" if judged.outcome == "valid" else "repaired", 0)
         answer = _answer(job, attempt, judged.answer)
@@ -283,7 +283,7 @@ def _doubt(wanted: ConfidenceConfig, whole: ChatCompletion) -> str:
 def _tell(job: Job, usage: Usage | None) -> None:
     if usage is not None:
         job.trail.usage = usage
-        job.spent(usage.total_tokens)
+        job.spent(usage.prompt_tokens + usage.given)
 
 
 def _too_late(job: Job, error: LaneError) -> bool:

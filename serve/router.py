@@ -259,7 +259,7 @@ class Router:
             stream=bool(decided.request.stream),
             attempts=len(ended.tried),
             input_tokens=usage.prompt_tokens if usage else None,
-            output_tokens=usage.completion_tokens if usage else None,
+            output_tokens=usage.given if usage else None,
             cost_microusd=decided.bill.cost,
         )
 

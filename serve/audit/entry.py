@@ -121,7 +121,7 @@ class Entry:
             fallbacks=[code(end) for name, end, _ in tried if end not in _ANSWERED],
             escalations=[code(reason) for reason in trail.escalations],
             tokens_in=usage.prompt_tokens if usage else None,
-            tokens_out=usage.completion_tokens if usage else None,
+            tokens_out=usage.given if usage else None,
             cost_microusd=self._decided.bill.cost,
             latency_ms=_ms(time.monotonic() - self._decided.started),
             review=code(held.code) if (held := self._decision.review) else None,

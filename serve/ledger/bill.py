@@ -12,16 +12,16 @@ from serve.lane_errors import LaneError, LaneUnledgered, LaneUnpaid
 from serve.ledger import money
 from serve.ledger.desk import Desk, LedgerDown, new_id
 from serve.ledger.entries import Record, Reserve, Settle, Spent, milliseconds
-from serve.ledger.estimate import Size, Tokens, cut, reported, worst
+from serve.ledger.estimate import Size, Tokens, cut, no_less, reported, worst
 from serve.ledger.prices import Tariff
 from serve.ledger.terms import Payer, Terms
 from serve.signals import context
 from serve.tracing import spans
-from serve.wire.openai_answer import ChatChunk, ChatCompletion, Usage
+from serve.wire.openai_answer import ChatChunk, ChatCompletion, Ends, Usage
 from serve.wire.openai_embeddings import Vectors
 
-Watch = Callable[[str, str, Tokens, str, int], None]
-"""Told of each attempt that is over: its lane, the payer's key, tokens, outcome and micro-dollars."""
+Watch = Callable[[str, str, Tokens, int], None]
+"""Told of each attempt that is over: its lane, the payer's key, tokens and micro-dollars."""
 Timed = Callable[[str, float], float]
 """Told of each stage that is over: its name and the time.monotonic() at which it began."""
 
@@ -39,7 +39,7 @@ class Bill:
     cost: int = 0  # micro-dollars of attempts that are over, those of our own lanes too
     billed: int = 0  # the part of it that providers ask for
     _committed: int = 0  # spent and reserved at providers
-    watch: Watch = lambda lane, key, tokens, outcome, cost: None
+    watch: Watch = lambda lane, key, tokens, cost: None
     timed: Timed = lambda stage, began: began
 
     async def begin(self, lane: str, more: int = 0) -> "Charge":
@@ -91,7 +91,7 @@ class Bill:
         self.cost += cost
         self.billed += cost if charge.tariff.billed else 0
         if tokens is not None and (tokens.certain or not charge.tariff.free):
-            self.watch(charge.lane, self.payer.key.name, tokens, outcome, cost)
+            self.watch(charge.lane, self.payer.key.name, tokens, cost)
         spent = None if tokens is None else self._spent(charge, tokens, outcome, cost)
         if charge.tariff.billed:
             self._committed += cost - charge.reserved
@@ -137,7 +137,9 @@ class Charge:
     _taken_at: float | None = None
     _first_at: float | None = None
     _heard: int = 0
+    _ends: Ends = field(default_factory=Ends)
     _usage: Usage | None = None
+    _final: bool = False  # `_usage` was said at the end of the answer, and not on the way
     _doubtful: bool = False
     _ended: bool = False
 
@@ -151,7 +153,10 @@ class Charge:
 
     def hear(self, item: ChatChunk | ChatCompletion | Vectors) -> None:
         """A part of the answer, or the whole of it."""
-        self._usage = item.usage or self._usage
+        if isinstance(item, ChatChunk):
+            self._ends.add(item)
+        if item.usage is not None:
+            self._usage, self._final = item.usage, not isinstance(item, ChatChunk) or self._ends.whole
         if self.tariff.free:
             return
         if words := _words(item):
@@ -168,15 +173,20 @@ class Charge:
         self.bill.end(self, self._tokens(error), outcome)
 
     def _tokens(self, error: BaseException | None) -> Tokens | None:
-        size, tariff = self.size, self.tariff
-        said = None if self._doubtful else reported(self._usage, self._heard, size, tariff)
-        if said is not None:
+        said = None if self._doubtful else reported(self._usage, self._heard, self.size, self.tariff)
+        if said is not None and self._final:
             return said
-        if self._taken_at is None or (isinstance(error, LaneError) and error.free and not self._heard):
+        guess = self._estimate(error, counted=said is not None)
+        return guess if guess is None or said is None else no_less(guess, said.input, said.output)
+
+    def _estimate(self, error: BaseException | None, counted: bool) -> Tokens | None:
+        """Where no bill was heard. `counted`: the provider had begun one."""
+        nothing = isinstance(error, LaneError) and error.free and not self._heard and not counted
+        if self._taken_at is None or nothing:
             return None
         if error is not None and self._first_at is not None and not self._doubtful:
-            return cut(self._heard, self._first_at - self._taken_at, size, tariff)
-        return worst(size, tariff)
+            return cut(self._heard, self._first_at - self._taken_at, self.size, self.tariff)
+        return worst(self.size, self.tariff)
 
     def __enter__(self) -> "Charge":
         return self

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from serve.config import Config
 from serve.errors import ConfigError, KeyStoreError
-from serve.keys.entry import KeyEntry
 from serve.keys.keyring import source
+from serve.keys.rights import ANONYMOUS
 from serve.ledger import money
 from serve.ledger.entries import WHOLE_LIFE, Account, Balance, periods
 from serve.ledger.store import Store
@@ -58,17 +58,19 @@ def _rows(config: Config, now: float) -> list[tuple[Account, Balance]]:
 
 
 def _limited(config: Config, now: float) -> list[Account]:
-    """Accounts of everybody, of every team and of every key."""
+    """Accounts of everybody, of every team and of every key that have a limit."""
     terms = Terms(config)
-    entries = [] if config.keys.mode == "open" else source(config.keys, config.state.resolve())()
-    keys = [_payer(entry, config) for entry in entries]
-    everybody = [account for payer in keys for account in terms.accounts(payer, now)]
+    everybody = [account for payer in _payers(config) for account in terms.accounts(payer, now)]
     everybody += terms.team_accounts(now)
     return [account for account in dict.fromkeys(everybody) if account.limit is not None]
 
 
-def _payer(entry: KeyEntry, config: Config) -> Payer:
-    return Payer(entry.key(config.limits))
+def _payers(config: Config) -> list[Payer]:
+    """Whoever may call: in open mode all are one, and the limit of a key holds for it."""
+    if config.keys.mode == "open":
+        return [Payer(ANONYMOUS)]
+    entries = source(config.keys, config.state.resolve())()
+    return [Payer(entry.key(config.limits)) for entry in entries]
 
 
 def _document(account: Account, balance: Balance) -> dict[str, object]:

@@ -69,19 +69,30 @@ def usual(size: Size) -> Tokens:
 
 
 def reported(usage: Usage | None, heard: int, size: Size, tariff: Tariff) -> Tokens | None:
-    """What the provider says, None where that cannot be true. `heard`: tokens of the answer that arrived."""
+    """What the provider says, None where that cannot be true. `heard`: tokens of the answer that arrived.
+
+    A total alone that cannot be true makes it uncertain, and no less than the counts beside it.
+    """
     if usage is None:
         return None
     most = max(tariff.context, tariff.most) if size.limit is None else size.limit
     bounds = max(tariff.context, worst(size, tariff).input), most * size.choices
-    taken, given = usage.prompt_tokens, usage.completion_tokens
-    if not (1 <= taken <= bounds[0] and (heard > 0) <= given <= bounds[1]):
+    taken, given = usage.prompt_tokens, usage.given
+    if not (1 <= taken <= bounds[0] and (heard > 0) <= given and usage.completion_tokens <= bounds[1]):
         return None
+    # No limit of the client holds for what some providers count in the total alone; what the lane holds does.
+    if usage.unseen > max(tariff.context, tariff.most) * size.choices:
+        return no_less(worst(size, tariff), taken, usage.completion_tokens)
     details = usage.prompt_tokens_details or PromptDetails()
     cached = min(details.cached_tokens or 0, taken)
     written = min(details.cache_write_tokens or 0, taken - cached)
     hour = min(details.cache_write_1h_tokens or 0, written)
     return Tokens(taken, cached, given, certain=True, written=written, written_1h=hour)
+
+
+def no_less(tokens: Tokens, taken: int, given: int) -> Tokens:
+    """An estimate, raised to what the provider has counted in any case."""
+    return replace(tokens, input=max(tokens.input, taken), output=max(tokens.output, given))
 
 
 def cut(heard: int, thought_s: float, size: Size, tariff: Tariff) -> Tokens:

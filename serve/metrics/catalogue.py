@@ -65,7 +65,7 @@ STREAMS = _count("streams", "Streams that had begun, by how they ended", "lane",
 COST = _count("cost_microusd", "Cost of all attempts in millionths of a US dollar", "lane")
 ALWAYS_CLOUD = _count(
     "always_cloud_microusd",
-    "What the same answers would have cost at the lane of always-cloud (`outcomes.baseline`)",
+    "What the same answers would have cost at the lane of always-cloud (`outcomes.baseline`), as in the report",
 )
 TOKENS = _count("tokens", "Tokens of all attempts, by kind: `input`, `cached` (part of input), `output`",
                 "lane", "kind")  # fmt: skip

@@ -1,17 +1,15 @@
 """What is counted of a request, and when: the only place that turns requests into numbers."""
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from serve.config import ON_PREMISES, Config
 from serve.errors import HttpError
 from serve.job import Answer
 from serve.ledger.estimate import Tokens
-from serve.ledger.prices import Tariff, tariffs
 from serve.metrics import catalogue as of
 from serve.metrics.book import Book
-from serve.outcomes.sheet import baseline_lane
+from serve.outcomes.sheet import always_cloud
 from serve.trail import Ended, Trail
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ class Meters:
         self.book = Book()
         self._by_key = config.metrics.by_key
         self._places: dict[str, str] = {}
-        self._usual: str | None = None
-        self._tariffs: Mapping[str, Tariff] = {}
         self.follow(config)
         # A rate over a counter's first increase needs the zero before it.
         for lane in config.lanes:
@@ -43,8 +39,6 @@ class Meters:
         self._places = {
             lane.name: "local" if lane.location in ON_PREMISES else "cloud" for lane in config.lanes
         }
-        self._usual = baseline_lane(config)
-        self._tariffs = tariffs(config)
 
     def request(self, decided: "Decided", trail: Trail, answer: Answer | None, outcome: str) -> None:
         """One request that was answered (a stream: begun), failed or lost its client."""
@@ -73,6 +67,8 @@ class Meters:
 
     def ended(self, ended: Ended) -> None:
         """A request is over, a stream that had begun too."""
+        # Once for each request and not for each attempt: an answer that was refused has saved nobody anything.
+        self.book.add(of.ALWAYS_CLOUD, by=always_cloud(ended))
         streamed = ended.decided.request.stream and ended.decision.review is None
         if streamed and ended.lane is not None:
             self.book.add(of.STREAMS, ended.lane, ended.status)
@@ -89,7 +85,7 @@ class Meters:
         self.book.observe(of.STAGE, now - began, name)
         return now
 
-    def spent(self, lane: str, key: str, tokens: Tokens, outcome: str, cost: int) -> None:
+    def spent(self, lane: str, key: str, tokens: Tokens, cost: int) -> None:
         """An attempt is settled, for `cost` micro-dollars."""
         book = self.book
         book.add(of.COST, lane, by=cost)
@@ -99,10 +95,6 @@ class Meters:
             book.add(of.TOKENS, lane, "cached", by=tokens.cached)
         if self._by_key:
             book.add(of.KEY_COST, key, by=cost)
-        if outcome == "ok" and self._usual is not None:
-            cached = tokens.cached if lane == self._usual else 0
-            usual = self._tariffs[self._usual].cost(tokens.input, cached, tokens.output)
-            book.add(of.ALWAYS_CLOUD, by=usual)
 
     def shadow(self, purpose: str, outcome: str) -> None:
         """A call in the background is over, or was not made."""

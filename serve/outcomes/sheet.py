@@ -41,11 +41,17 @@ def baseline(terms: Terms, config: Config, tokens: tuple[int, int, int], lane: s
     return terms.tariffs[name].cost(taken, min(cached, taken) if name == lane else 0, given)
 
 
+def always_cloud(ended: Ended) -> int:
+    """Micro-dollars that the tokens of its answer cost at the lane of always-cloud."""
+    edition = ended.decided.edition
+    return baseline(edition.terms, edition.config, _tokens(ended), ended.lane)
+
+
 def _row(ended: Ended, steps: tuple[Step, ...], at: int) -> Row:
     decided, decision, bill = ended.decided, ended.decision, ended.decided.bill
     signals, config = decided.signals, decided.edition.config
     lane = config.lane(ended.lane) if ended.lane else None
-    taken, cached, given = _tokens(ended)
+    taken, _, given = _tokens(ended)
     answered_at = ended.at if ended.answered_at is None else ended.answered_at
     asked_s = sum(seconds for _, _, seconds in ended.tried)
     failed = [step.outcome for step in steps if step.outcome not in NO_FAULT]
@@ -70,7 +76,7 @@ def _row(ended: Ended, steps: tuple[Step, ...], at: int) -> Row:
         output_tokens=given,
         cost=bill.cost,
         billed=bill.billed,
-        baseline=baseline(decided.edition.terms, config, (taken, cached, given), ended.lane),
+        baseline=always_cloud(ended),
         latency_ms=_ms(ended.at - decided.started),
         first_ms=None if ended.answered_at is None else _ms(ended.answered_at - decided.started),
         overhead_ms=round(max(0.0, answered_at - decided.started - asked_s) * 1000, 3),
@@ -92,7 +98,7 @@ def _tokens(ended: Ended) -> tuple[int, int, int]:
         return ended.decided.signals.context.input_tokens, 0, 0
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
-    return _sane(usage.prompt_tokens), _sane(cached), _sane(usage.completion_tokens)
+    return _sane(usage.prompt_tokens), _sane(cached), _sane(usage.given)
 
 
 def _sane(count: int) -> int:

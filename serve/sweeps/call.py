@@ -7,7 +7,7 @@ clients elsewhere.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ from serve.keys.rights import Allowance, Key, Rights
 from serve.lane_errors import AnswerInvalid, LaneError, LaneProtocolError, LaneTimeout
 from serve.lanes.base import LaneCall, LanePort
 from serve.lanes.load import LaneLoad
-from serve.ledger.bill import Bill
+from serve.ledger.bill import Bill, Watch
 from serve.ledger.desk import Desk
-from serve.ledger.estimate import Size, Tokens
+from serve.ledger.estimate import Size
 from serve.ledger.terms import Payer
 from serve.policy import LaneState, Reason
 from serve.sweeps import pick
@@ -35,9 +35,6 @@ from serve.wire.openai_chat import ChatRequest
 
 if TYPE_CHECKING:
     from serve.router import Decided
-
-Spent = Callable[[str, str, Tokens, str, int], None]
-"""Told of each call that is over: its lane, the payer, tokens, the purpose and micro-dollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Caller:
     """Makes shadow calls for one router process."""
 
     def __init__(
-        self, lanes: Mapping[str, LanePort], load: LaneLoad, audit: Audit, desk: Desk, spent: Spent
+        self, lanes: Mapping[str, LanePort], load: LaneLoad, audit: Audit, desk: Desk, spent: Watch
     ) -> None:
         self._lanes, self._load, self._audit, self._desk, self._spent = lanes, load, audit, desk, spent
 
@@ -110,10 +107,7 @@ class Caller:
         )
         key = Key("", purpose.payer, "", Rights(), Allowance())
         bill = Bill(self._desk, edition.terms, Payer(key, apart=purpose.account), size, decision_id)
-        # By the purpose and not by the outcome: what was only tried out has saved nobody anything.
-        bill.watch = lambda name, payer, tokens, _outcome, cost: self._spent(
-            name, payer, tokens, purpose.account, cost
-        )
+        bill.watch = self._spent
         return replace(
             decided,
             decision_id=decision_id,

@@ -211,14 +211,19 @@ class StreamTranslator:
                 yield from self._opened(event.index, event.content_block)
             case "content_block_delta" if event.delta is not None:
                 yield from self._grown(event.index, event.delta)
-            case "message_delta" if event.delta is not None and event.delta.stop_reason is not None:
-                reason = FINISH.get(event.delta.stop_reason, "stop")
-                yield self._chunk(Delta(), reason, event.delta.stop_sequence)
-                yield self._last((event.usage or Spent()).output_tokens)
+            case "message_delta":
+                yield from self._ending(event.delta or Growth(), event.usage or Spent())
             case "message_stop":
                 self.finished = True
             case _:
                 return
+
+    def _ending(self, delta: Growth, spent: Spent) -> Iterator[ChatChunk]:
+        # Its counts are cumulative: some servers know the input only now, and start with nought.
+        self._taken = self._taken.model_copy(update=spent.model_dump(exclude_none=True))
+        if delta.stop_reason is not None:
+            yield self._chunk(Delta(), FINISH.get(delta.stop_reason, "stop"), delta.stop_sequence)
+            yield self._last(spent.output_tokens)
 
     def _opened(self, index: int, block: Block) -> Iterator[ChatChunk]:
         if block.type == "text" and block.text:

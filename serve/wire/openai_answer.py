@@ -45,6 +45,16 @@ class Usage(Wire):
     total_tokens: int = Field(ge=0, le=2 * MOST_TOKENS)
     prompt_tokens_details: Annotated[PromptDetails | None, WrapValidator(_details)] = None
 
+    @property
+    def unseen(self) -> int:
+        """Output that stands in the total alone: some providers count there what was thought, and bill for it."""
+        return max(0, self.total_tokens - self.prompt_tokens - self.completion_tokens)
+
+    @property
+    def given(self) -> int:
+        """All the output, `unseen` with it."""
+        return self.completion_tokens + self.unseen
+
 
 _NONSENSE = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 

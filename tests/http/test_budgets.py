@@ -15,6 +15,8 @@ import openai
 import pytest
 
 from tests.http.conftest import Scene
+from tests.http.test_outcomes import rows, until
+from tests.support.answers import UNSEEN
 from tests.support.nightly import cases
 from tests.support.rawclient import OPENAI, connect, encode
 from tests.support.spending import attempts, books
@@ -82,6 +84,35 @@ def test_the_cost_of_an_answer_is_told_and_is_what_the_provider_counted(
     assert (row.lane, row.input_tokens, row.output_tokens) == (lane, seen.tokens_in, seen.tokens_out)
     assert (row.certain, row.prices, row.outcome) == (True, "test", "ok")
     assert books(url).spent == books(url).attempts == row.cost
+
+
+def test_what_a_provider_counts_in_the_total_alone_is_paid_and_told(
+    priced: Start, url: str, tmp_path: Path
+) -> None:
+    """What a model thought, which some count nowhere else; `max_tokens` does not hold for it."""
+    scene = priced({"cloud-openai": "unseen_usage"})
+    told = float(ask(scene, model="cloud-openai").headers["x-pointsman-cost-usd"])
+    (seen,) = scene.cloud.requests
+    given = seen.tokens_out + UNSEEN
+    assert told * 1e6 == pytest.approx(cost(seen.tokens_in, given, CHEAP), abs=1)
+    wait_settled(url)
+    (row,) = attempts(url)
+    assert (row.input_tokens, row.output_tokens, row.certain) == (seen.tokens_in, given, True)
+    until(lambda: rows(tmp_path) != [])
+    assert [decision["output_tokens"] for decision in rows(tmp_path)] == [given]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_input_that_is_told_at_the_end_of_a_stream_is_what_is_charged(
+    priced: Start, url: str, stream: bool
+) -> None:
+    scene = priced({"cloud-anthropic": "late_usage"})
+    answer = ask(scene, model="cloud-anthropic", stream=stream)
+    if stream:
+        list(answer.parse())
+    wait_settled(url)
+    (seen,), (row,) = scene.cloud.requests, attempts(url)
+    assert (row.input_tokens, row.output_tokens, row.certain) == (seen.tokens_in, seen.tokens_out, True)
 
 
 @pytest.mark.parametrize("usage", [True, False])

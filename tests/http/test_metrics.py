@@ -16,6 +16,7 @@ from serve.keys.entry import Grant, KeyEntry
 from serve.keys.store import KeyStore
 from serve.metrics.catalogue import CATALOGUE
 from tests.http.conftest import Scene
+from tests.http.test_outcomes import rows
 from tests.http.test_reviews import POLICY, hold, until
 from tests.support.databases import KINDS, database
 from tests.support.memory import memory_folder
@@ -98,6 +99,25 @@ def test_cost_and_tokens_are_counted_and_what_the_cloud_would_have_taken(scene: 
     assert total(seen, "pointsman_always_cloud_microusd_total") == spent + alone
     tokens = total(seen, "pointsman_tokens_total", lane="local-general", kind="output")
     assert tokens == usage[0].completion_tokens
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_only_the_answer_that_was_taken_counts_for_always_cloud(
+    scene: Start, tmp_path: Path, stream: bool
+) -> None:
+    """One that was refused has saved nobody anything: the number is the one of the report."""
+    settings = {"prices": PRICES, "outcomes": {"baseline": "cloud-openai"}}
+    s = scene(models={"local-general": "json_invalid"}, **settings)
+    more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    answer = ask(s, response_format={"type": "json_object"}, **more)
+    usage = list(answer)[-1].usage if stream else answer.usage
+    cloud = usage.prompt_tokens + 10 * usage.completion_tokens
+    until(lambda: total(scrape(s.url), "pointsman_always_cloud_microusd_total") > 0)
+    seen = scrape(s.url)
+    assert total(seen, "pointsman_validation_failures_total", lane="local-general") == 1
+    assert total(seen, "pointsman_always_cloud_microusd_total") == cloud
+    until(lambda: rows(tmp_path) != [])
+    assert [row["baseline"] for row in rows(tmp_path)] == [cloud]
 
 
 def test_a_stream_is_counted_when_it_begins_and_when_it_ends(scene: Start) -> None:

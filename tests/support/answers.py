@@ -11,6 +11,9 @@ from typing import Any, Literal
 from tests.support.faults import Script, Shape, UsageKind
 from tests.support.schemas import Schema, instance
 
+UNSEEN = 1100
+"""Tokens that are counted in the total alone, where a script says so."""
+
 Finish = Literal["stop", "stop_sequence", "length", "tool_calls"]
 
 
@@ -53,12 +56,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as reported, which need not be as they are. `read` and `written` are part of `prompt`."""
+    """Tokens as reported, which need not be as they are. `read` and `written` are part of `prompt`.
+
+    `unseen` stands in the total alone. `late`: input too is told at the end of a stream, and nought at its start.
+    """
 
     prompt: float
     completion: float
     read: int = 0
     written: int = 0
+    unseen: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ def _usage(kind: UsageKind, prompt: int, completion: int) -> Usage | None:
         return None
     if kind == "cached":
         return Usage(prompt, completion, prompt // 2, prompt // 4)
+    if kind in ("unseen", "late"):
+        return Usage(prompt, completion, unseen=UNSEEN if kind == "unseen" else 0, late=kind == "late")
     reported = {"true": (prompt, completion), "absurd": (-1, 10**12), "nan": (float("nan"), float("nan"))}
     return Usage(*reported[kind])
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 Break = Literal["fin", "rst", "half", "error", "end"]
 TroubleKind = Literal["server", "overloaded", "rate_limit", "auth", "context", "invalid", "not_found", "echo"]
-UsageKind = Literal["true", "absurd", "nan", "none", "cached"]
+UsageKind = Literal["true", "absurd", "nan", "none", "cached", "unseen", "late"]
 Shape = Literal[
     "right", "prose", "bad_json", "fenced", "bare", "wrong_type", "missing_required", "secret",
     "chatty", "json_fenced", "json_invalid", "json_wrong_schema", "json_missing_brace",
@@ -174,6 +174,12 @@ FAULTS: tuple[Fault, ...] = (
     _is("bad_usage", "-1 in, 1e12 out", Script(usage="absurd")),
     _is("nan_usage", "NaN in, NaN out", Script(usage="nan")),
     _is("no_usage", "no usage anywhere", Script(usage="none")),
+    _is("unseen_usage", "1100 more tokens in the total than beside it (OpenAI)", Script(usage="unseen")),
+    _is(
+        "late_usage",
+        "input is nought at the start of a stream, and told at its end (Anthropic)",
+        Script(usage="late"),
+    ),
     _is("cached_usage", "half read from a cache, a quarter written (Anthropic)", Script(usage="cached")),
     # tool calls; without tools offered these answer like `ok`
     _is(

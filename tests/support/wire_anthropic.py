@@ -205,7 +205,8 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     """The answer as events, in the documented order."""
     message = _message(ask, serial) | {"content": [], "stop_reason": None, "stop_sequence": None}
     if answer.usage:
-        message["usage"] = _taken(answer.usage) | {"output_tokens": 1}
+        message["usage"] = {"input_tokens": 0} if answer.usage.late else _taken(answer.usage)
+        message["usage"] |= {"output_tokens": 0 if answer.usage.late else 1}
     yield _frame("start", "message_start", message=message)
     yield from _thought_frames(ask, answer)
     first = len(_thoughts(ask, answer))
@@ -217,9 +218,14 @@ def frames(ask: Ask, answer: Answer, serial: int) -> Iterator[Frame]:
     for piece in answer.pieces:
         yield _frame("content", "content_block_delta", index=index, delta=_delta(answer, piece))
     yield _frame("end", "content_block_stop", index=index)
-    spent = {"usage": {"output_tokens": answer.usage.completion}} if answer.usage else {}
-    yield _frame("end", "message_delta", delta=_stop(answer), **spent)
+    yield _frame("end", "message_delta", delta=_stop(answer), **_spent(answer.usage))
     yield _frame("done", "message_stop")
+
+
+def _spent(usage: Usage | None) -> Json:
+    if usage is None:
+        return {}
+    return {"usage": (_taken(usage) if usage.late else {}) | {"output_tokens": usage.completion}}
 
 
 def _taken(usage: Usage) -> Json:

@@ -171,7 +171,7 @@ def _usage(usage: Usage) -> Json:
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
+        "total_tokens": usage.prompt + usage.completion + usage.unseen,
     }
 
 

@@ -62,6 +62,13 @@ def listed(config: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["scope"], row["period"]): row for row in rows}
 
 
+def test_in_open_mode_the_limit_of_a_key_is_shown_for_everybody(folder: Path) -> None:
+    """It holds for `anonymous`, who all callers are there."""
+    config = configured(folder, budgets={"key": {"day": 5}}, keys={"mode": "open"})
+    ((name, period),) = found = listed(config)
+    assert (name, found[name, period]["limit"]) == ("key:anonymous", 5_000_000)
+
+
 def test_a_ledger_without_limits_and_spending_is_empty(folder: Path) -> None:
     config = configured(folder)
     assert json.loads(run("budgets", "--config", config, "--json").stdout) == []

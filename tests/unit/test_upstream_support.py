@@ -20,6 +20,7 @@ import openai
 import pytest
 
 from tests.support import interruptible
+from tests.support.answers import UNSEEN
 from tests.support.faults import FAULTS, find
 from tests.support.rawclient import ANTHROPIC, OPENAI, Raw, connect, encode, post
 from tests.support.schemas import instance
@@ -287,6 +288,22 @@ def test_cached_usage(ask: Ask) -> None:
     usage = ask("cached_usage", ANTHROPIC, stream=False).json["usage"]
     assert usage["cache_read_input_tokens"] > usage["cache_creation_input_tokens"] > 0
     assert ask("cached_usage", ANTHROPIC).payloads[0]["message"]["usage"]["cache_read_input_tokens"] > 0
+
+
+def test_unseen_usage(ask: Ask) -> None:
+    usage = ask("unseen_usage", stream=False).json["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] + UNSEEN
+
+
+def test_late_usage(ask: Ask) -> None:
+    told = [
+        payload for payload in ask("late_usage", ANTHROPIC).payloads if payload["type"] == "message_delta"
+    ]
+    assert ask("late_usage", ANTHROPIC).payloads[0]["message"]["usage"] == {
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
+    assert told[0]["usage"]["input_tokens"] > 0
 
 
 def test_nan_usage(ask: Ask) -> None:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from serve.wire import anthropic_answer as wire
 from serve.wire.anthropic_answer import FINISH, StreamTranslator, completion
-from serve.wire.openai_answer import ChatChunk
+from serve.wire.openai_answer import ChatChunk, PromptDetails, Usage
 
 EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
 START: dict[str, Any] = {
@@ -69,6 +69,34 @@ def test_a_text_stream_is_role_then_text_then_finish_then_usage() -> None:
     }
     assert {(c.id, c.created, c.model) for c in chunks} == {("msg_1", 5, "claude-lane")}
     assert translator.finished
+
+
+def test_what_the_end_of_a_stream_counts_stands_before_what_its_start_did() -> None:
+    """The counts of `message_delta` are cumulative; what it leaves out holds as it was said before."""
+    read = {"input_tokens": 40, "cache_read_input_tokens": 30, "cache_creation_input_tokens": None}
+    last = end("end_turn")
+    chunks, _ = streamed(START, *text(0, "a"), last | {"usage": last["usage"] | read}, STOP)
+    assert chunks[-1].usage == Usage(
+        prompt_tokens=70,
+        completion_tokens=7,
+        total_tokens=77,
+        prompt_tokens_details=PromptDetails(cached_tokens=30),
+    )
+
+
+def test_input_that_is_counted_on_the_way_stands_at_the_end() -> None:
+    first = end(None, 3)
+    first = first | {"usage": first["usage"] | {"input_tokens": 40}}
+    chunks, _ = streamed(START, *text(0, "a"), first, end("end_turn"), STOP)
+    assert chunks[-1].usage == Usage(prompt_tokens=40, completion_tokens=7, total_tokens=47)
+
+
+def test_an_end_without_counts_says_nothing_of_the_output() -> None:
+    """What `message_start` said of it is a beginning."""
+    bare = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    translator = StreamTranslator("claude-lane", 5)
+    chunks = [c for raw in (START, bare) for c in translator.chunks(wire.event(json.dumps(raw)))]
+    assert (chunks[-1].usage, chunks[-1].usage_doubtful) == (None, True)
 
 
 def test_tool_calls_are_numbered_from_nought_whatever_blocks_stand_between() -> None:
