@@ -20,6 +20,7 @@ READ_ONLY = {
     "reading": True
 }  # execution options of a connection that only reads: it never waits for a writer
 _BUSY_S = 5
+_FORGET_MS = 500
 _SILENT = {  # libpq's: a server that is gone without a word is noticed within seconds; else it takes minutes or hours
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,  # milliseconds until what was sent must have arrived
@@ -70,6 +71,28 @@ def create(engine: Engine, tables: MetaData) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATING})
         tables.create_all(connection)
+
+
+def forget(engine: Engine) -> bool:
+    """Empty SQLite's write-ahead log, which still has what was deleted; False: it was in use, so ask again later.
+
+    True for PostgreSQL, whose log is not ours. Raises SQLAlchemyError where no connection can be had.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        # While it waits for those who read, nobody else can write: the ledger neither.
+        cursor.execute(f"PRAGMA busy_timeout={_FORGET_MS}")
+        try:
+            return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            return False
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000}")
+    finally:
+        raw.close()
 
 
 def make_private(path: Path) -> None:
