@@ -33,6 +33,8 @@ from serve.sessions.config import SessionsConfig
 SECTIONS = ("policy", "signals", "dispatch", "limits", "prices", "budgets", "sessions", "cache", "preambles")
 SWITCHES = tuple(LaneSwitch.model_fields)
 SOURCE = "user_config"
+CONFIDENTIAL = ("signals.sensitivity.dictionary", "preambles")
+"""Fields whose values are the operator's own words: no log and no terminal gets them."""
 
 Values = dict[str, JsonValue]
 
@@ -106,9 +108,12 @@ def fixed_changes(old: Config, new: Config) -> list[str]:
 
 
 def hot_changes(old: Config, new: Config) -> list[str]:
-    """What changed in the hot part, one line each: `dispatch.idle_s: 30.0 -> 20.0`."""
+    """What changed in the hot part, one line each: `dispatch.idle_s: 30.0 -> 20.0`; of CONFIDENTIAL that it changed."""
     before, after = ({key: value for key, value in part(one).items() if key != "fixed"} for one in (old, new))
-    return [f"{path}: {_short(a)} -> {_short(b)}" for path, a, b in _differences(before, after)]
+    return [
+        f"{path}: changed" if path.startswith(CONFIDENTIAL) else f"{path}: {_short(a)} -> {_short(b)}"
+        for path, a, b in _differences(before, after)
+    ]
 
 
 def changed_names(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

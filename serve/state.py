@@ -20,6 +20,14 @@ READ_ONLY = {
     "reading": True
 }  # execution options of a connection that only reads: it never waits for a writer
 _BUSY_S = 5
+_FORGET_MS = 500
+_SILENT = {  # libpq's: a server that is gone without a word is noticed within seconds; else it takes minutes or hours
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,  # milliseconds until what was sent must have arrived
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 4,
+}
 _MAKING = threading.Lock()  # nobody opens a file with SQLite while it is being made here
 _CREATING = 0x706F696E  # PostgreSQL's lock for "tables are being made"; any number that nobody else uses
 
@@ -35,7 +43,8 @@ def open_database(url: str | None = None, *, durable: bool = True) -> Engine:
 
     A SQLite file is made readable for its owner alone. `durable`: a commit is on the disk when it returns; False
     leaves the last moments before a power failure open, never the file's consistency. Transactions of SQLite take
-    the write lock at their start, so that what they read is still true when they write. Raises ConfigError, OSError.
+    the write lock at their start, so that what they read is still true when they write. A server of PostgreSQL that
+    is gone without a word fails within seconds, unless the URL's own query says otherwise. Raises ConfigError, OSError.
     """
     try:
         parsed = make_url(url or default_url())
@@ -44,7 +53,9 @@ def open_database(url: str | None = None, *, durable: bool = True) -> Engine:
             "state.url is no database URL: sqlite:////absolute/path or postgresql://…"
         ) from None
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        limits = {name: value for name, value in _SILENT.items() if name not in parsed.query}
+        server = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(server, pool_pre_ping=True, connect_args=limits)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise ConfigError("state.url: only files of SQLite and servers of PostgreSQL are known")
     make_private(Path(parsed.database))
@@ -60,6 +71,28 @@ def create(engine: Engine, tables: MetaData) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATING})
         tables.create_all(connection)
+
+
+def forget(engine: Engine) -> bool:
+    """Empty SQLite's write-ahead log, which still has what was deleted; False: it was in use, so ask again later.
+
+    True for PostgreSQL, whose log is not ours. Raises SQLAlchemyError where no connection can be had.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        # While it waits for those who read, nobody else can write: the ledger neither.
+        cursor.execute(f"PRAGMA busy_timeout={_FORGET_MS}")
+        try:
+            return not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            return False
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={_BUSY_S * 1000}")
+    finally:
+        raw.close()
 
 
 def make_private(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What people and trials do with routing tables: try, promote, roll back. Each is one change in the store. Blocks."""
 
 from dataclasses import asdict, replace
+from itertools import count
 
 from serve.learning.placed import Placed, base_of
 from serve.learning.propose import Goal, Proposal, careful, propose
@@ -28,13 +29,8 @@ class Tables:
         return next(iter(self._store.changes(self._base)), NOTHING)
 
     def attempt(self, version: str, share: float, worth: float, told: Told) -> Change:
-        """Let a table decide `share` of the requests on trial. Raises TableRefused."""
-        last = self.last()
-        if last.canary is not None:
-            raise TableRefused(f"{last.canary} is on trial: promote it or roll it back first")
-        if version == last.current:
-            raise TableRefused(f"{version} is in force already")
-        return self._put(last, "canary", told, canary=version, share=share, worth=worth)
+        """Let a table that is kept decide `share` of the requests on trial. Raises TableRefused."""
+        return self._try(version, None, share, worth, told)
 
     def promote(self, version: str, told: Told) -> Change:
         """Put a table in force for all requests. Raises TableRefused."""
@@ -55,13 +51,18 @@ class Tables:
     def search(self, since: int, goal: Goal) -> Proposal:
         """Look for a better table in what was logged since then, and keep nothing."""
         looks = 1 + sum(one.what == "canary" for one in self._store.changes(self._base))
-        return propose(self._store.log(since), self.current(), f"learned-{looks}", careful(goal, looks))
+        # A name may be taken without a trial, by a person or by an older Pointsman: it stays with its table.
+        taken = {one.table.version for one in self._store.versions(self._base)}
+        name = next(name for number in count(looks) if (name := f"learned-{number}") not in taken)
+        return propose(self._store.log(since), self.current(), name, careful(goal, looks))
 
     def put_on_trial(self, found: Proposal, share: float, told: Told) -> Change:
-        """Keep the table that was found, and let it decide `share` of the requests on trial. Raises TableRefused."""
+        """Keep the table that was found, and let it decide `share` of the requests on trial: both or neither.
+
+        Raises TableRefused.
+        """
         assert found.table is not None
-        self._store.keep(self._base, found.table, told)
-        return self.attempt(found.table.version, share, found.worth, told)
+        return self._try(found.table.version, found.table, share, found.worth, told)
 
     def current(self) -> RoutingTable:
         """The table in force."""
@@ -87,12 +88,27 @@ class Tables:
             return None  # another Router, or a person, was faster
         return verdict
 
+    def _try(self, version: str, new: RoutingTable | None, share: float, worth: float, told: Told) -> Change:
+        last = self.last()
+        if last.canary is not None:
+            raise TableRefused(f"{last.canary} is on trial: promote it or roll it back first")
+        if version == last.current:
+            raise TableRefused(f"{version} is in force already")
+        return self._put(last, "canary", told, new, canary=version, share=share, worth=worth)
+
     def _before(self, version: str) -> str | None:
         """What was in force when this table was put there for the first time."""
         changes = self._store.changes(self._base)
         first = next(one for one in reversed(changes) if one.current == version)
         return next((one.current for one in changes if one.seq < first.seq), None)
 
-    def _put(self, last: Change, what: What, told: Told, **values: str | float | None) -> Change:
+    def _put(
+        self,
+        last: Change,
+        what: What,
+        told: Told,
+        new: RoutingTable | None = None,
+        **values: str | float | None,
+    ) -> Change:
         change = replace(last, what=what, who=told.who, at=told.at, why=told.why, evidence=told.evidence)
-        return self._store.put(self._base, replace(change, **values), after=last.seq)  # type: ignore[arg-type]
+        return self._store.put(self._base, replace(change, **values), last.seq, new)  # type: ignore[arg-type]

@@ -110,25 +110,8 @@ class TableStore:
 
     def keep(self, base: str, table: RoutingTable, told: Told) -> None:
         """Keep a table for good. Raises TableRefused where its version already names another one."""
-        document = table.model_dump_json()
-        values = {
-            "version": table.version,
-            "base": base,
-            "at": told.at,
-            "who": told.who,
-            "why": told.why,
-            "document": document,
-            "evidence": json.dumps(told.evidence),
-        }
         with self._engine.begin() as connection:
-            mine = (_v.version == table.version) & (_v.base == base)
-            there = connection.execute(select(_v.document).where(mine)).scalar_one_or_none()
-            if there is None:
-                connection.execute(insert(VERSIONS).values(values))
-            elif there != document:
-                raise TableRefused(
-                    f"version {table.version} is kept already and says something else: give the table another version"
-                )
+            _keep(connection, base, table, told)
 
     def versions(self, base: str) -> list[Version]:
         """Every table that is kept for this base, the newest first."""
@@ -156,21 +139,24 @@ class TableStore:
             canary = None if row.canary is None else _find(connection, base, row.canary).table
         return Placed(row.seq, current, canary, row.share, row.worth)
 
-    def put(self, base: str, change: Change, after: int) -> Change:
+    def put(self, base: str, change: Change, after: int, new: RoutingTable | None = None) -> Change:
         """Write down a change of the state that change number `after` left (0: none), and what it became.
 
-        Raises TableRefused when somebody else has changed it since, or a table is unknown.
+        `new`: a table that is kept with the change, or not at all. Raises TableRefused when somebody else has changed
+        the state since, a table is unknown, or the version of `new` names another one.
         """
         try:
             with self._engine.begin() as connection:
                 # First of all: a change that is committed from here on takes this number, or shows as the last one.
                 seq = 1 + (connection.execute(select(func.max(_c.seq))).scalar_one() or 0)
-                for name in (change.current, change.canary):
-                    if name is not None:
-                        _find(connection, base, name)
                 last = connection.execute(_newest(base).limit(1)).first()
                 if (0 if last is None else last.seq) != after:
                     raise TableRefused("somebody else has just changed the tables: look again, then repeat")
+                if new is not None:
+                    _keep(connection, base, new, Told(change.who, change.at, change.why, change.evidence))
+                for name in (change.current, change.canary):
+                    if name is not None:
+                        _find(connection, base, name)
                 connection.execute(insert(CHANGES).values(_values(base, change, seq)))
         except IntegrityError:
             raise TableRefused("somebody else is just changing the tables: look again, then repeat") from None
@@ -246,6 +232,27 @@ _KNOWN = _f.success.is_not(None) | _d.error.is_(None) | (_d.error != LEFT)
 
 def _newest(base: str) -> Select[tuple[Any, ...]]:
     return select(CHANGES).where(_c.base == base).order_by(_c.seq.desc())
+
+
+def _keep(connection: Connection, base: str, table: RoutingTable, told: Told) -> None:
+    document = table.model_dump_json()
+    values = {
+        "version": table.version,
+        "base": base,
+        "at": told.at,
+        "who": told.who,
+        "why": told.why,
+        "document": document,
+        "evidence": json.dumps(told.evidence),
+    }
+    mine = (_v.version == table.version) & (_v.base == base)
+    there = connection.execute(select(_v.document).where(mine)).scalar_one_or_none()
+    if there is None:
+        connection.execute(insert(VERSIONS).values(values))
+    elif there != document:
+        raise TableRefused(
+            f"version {table.version} is kept already and says something else: give the table another version"
+        )
 
 
 def _find(connection: Connection, base: str, name: str) -> Version:

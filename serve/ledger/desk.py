@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from serve.ledger.store import Store
 
 log = logging.getLogger("pointsman.ledger")
+_DOWN = "the ledger is down, lanes that cost money are not asked: %s"
 
 AT_ONCE = 256
 RETRY_S = 1.0
@@ -47,6 +48,7 @@ LEAP_S = 3600.0
 """A clock that moved so much more or less than time did is not trusted with deleting attempts."""
 MOST_WAITING = 20_000
 MOST_REMEMBERED = 20_000
+SILENT = "the database does not answer"
 
 State = Literal["idle", "up", "down"]
 
@@ -100,6 +102,8 @@ class Desk:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._fault: str | None = None
+        self._writing_since: float | None = None  # on the monotonic clock
+        self._silence_told = False
         self._retry_at = 0.0
         self._sweep_at = 0.0
         self._prune_at = 0.0
@@ -109,12 +113,15 @@ class Desk:
     @property
     def state(self) -> State:
         """`idle` before the database was first opened."""
-        return "down" if self._fault else "up" if self._opened else "idle"
+        return "down" if self.fault else "up" if self._opened else "idle"
 
     @property
     def fault(self) -> str | None:
         """Why it is down."""
-        return self._fault
+        # A driver that waits for a server raises nothing: how long it has waited is all that is known.
+        since = self._writing_since
+        silent = since is not None and time.monotonic() - since > PATIENCE_S
+        return self._fault or (SILENT if silent else None)
 
     def start(self) -> None:
         """Open the database in the background, so that the first request does not wait for it."""
@@ -133,10 +140,11 @@ class Desk:
     async def reserve(self, entry: Reserve) -> Account | None:
         """Hold the amount; the account that has no room for it, or None: it is held. Raises LedgerDown.
 
-        Whoever stops waiting holds nothing.
+        Whoever stops waiting holds nothing. While it is down nobody waits: the thread alone tries again.
         """
-        if self._fault and time.monotonic() < self._retry_at:
-            raise LedgerDown(self._fault)
+        if fault := self.fault:
+            self._tell_of_silence()
+            raise LedgerDown(fault)
         loop = asyncio.get_running_loop()
         asked = _Asked(entry, loop, loop.create_future())
         self._put(asked)
@@ -217,7 +225,8 @@ class Desk:
         """Wait for entries, then take all there are. What is owed keeps its order behind what reserved it."""
         batch, taken = _Batch(), 0
         busy = (self._owed and not self._fault) or self._closing or not self._opened
-        wait = 0.0 if busy else RETRY_S
+        until_retry = max(0.0, self._retry_at - time.monotonic()) if self._fault else RETRY_S
+        wait = 0.0 if busy else until_retry
         while taken < AT_ONCE:
             try:
                 item = self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait()
@@ -243,6 +252,7 @@ class Desk:
         )
 
         now = milliseconds(self.clock)
+        self._writing_since = time.monotonic()
         try:
             if self._store is None:
                 self._store = Store(self._url)
@@ -255,18 +265,26 @@ class Desk:
                 self._store.prune(now, None if leapt else self._keep_days)
         except Exception as error:  # whatever it is: money that cannot be written down is not spent
             return self._went_down(error)
-        if self._fault:
+        finally:
+            self._writing_since = None
+        if self._fault or self._silence_told:
             log.warning("the ledger can be written again")
-        self._fault, self._opened = None, True
+        self._fault, self._opened, self._silence_told = None, True, False
         return written
 
     def _went_down(self, error: Exception) -> str:
         fault = _words(error)
         if fault != self._fault:
-            log.error("the ledger is down, lanes that cost money are not asked: %s", fault)
-        self._fault, self._opened = fault, True
+            log.error(_DOWN, fault)
         self._retry_at = time.monotonic() + RETRY_S
+        self._fault, self._opened = fault, True
         return fault
+
+    def _tell_of_silence(self) -> None:
+        """Once, and by whoever asks: the thread that waits for the database cannot tell."""
+        if self._fault is None and not self._silence_told:
+            self._silence_told = True
+            log.error(_DOWN, SILENT)
 
     def _refuse(self, batch: _Batch, fault: str) -> None:
         for asked in batch.asked:

@@ -70,6 +70,7 @@ class ReviewStore:
 
     def __init__(self, engine: Engine, config: ReviewsConfig) -> None:
         self._engine, self._config = engine, config
+        self._to_forget = False
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite_what_is_deleted)
         state.create(engine, _TABLES)
@@ -122,7 +123,10 @@ class ReviewStore:
             values["answer"] = None
         waits = and_(_at.id == review_id, _has("pending", now))
         with self._engine.begin() as connection:
-            return connection.execute(update(_REVIEWS).where(waits).values(values)).rowcount == 1
+            won = connection.execute(update(_REVIEWS).where(waits).values(values)).rowcount == 1
+        if won:
+            self._forget()
+        return won
 
     def sweep(self, now: int) -> list[Review]:
         """Delete all content whose time is over, and old rows; those that expired, each told to one caller only."""
@@ -143,18 +147,14 @@ class ReviewStore:
             ended = func.coalesce(_at.decided_at, _at.expires_at)
             old = and_(_at.status != "pending", ended <= now - self._config.keep_s - ROW_S)
             connection.execute(delete(_REVIEWS).where(old))
-        if wiped:
+        if wiped or self._to_forget:
             self._forget()
         return expired
 
     def _forget(self) -> None:
-        """The write-ahead log of SQLite still has what was deleted, until it is written over."""
-        if self._engine.dialect.name == "sqlite":
-            raw = self._engine.raw_connection()
-            try:
-                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                raw.close()
+        """Empty the write-ahead log; where it is in use, the next sweep tries again."""
+        self._to_forget = True
+        self._to_forget = not state.forget(self._engine)
 
     def _require_room(self, connection: Connection, key_id: str, now: int) -> None:
         most, of_key = self._config.max_pending, self._config.max_pending_per_key

@@ -126,11 +126,14 @@ def test_the_plain_proxy_needs_none() -> None:
     assert environment(proxy="haproxy")["RAY_SERVE_HAPROXY_BINARY_PATH"] == haproxy.path()
 
 
+# A keeper ends with its raylet, as Ray's actors do: nothing else would end the one that is never killed.
 RAYLET = """
 import subprocess, sys
-keeper = [sys.executable, "-c", "import signal, subprocess, sys; subprocess.Popen(sys.argv[1:]); signal.pause()"]
+keeper = [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"]
+keepers = []
 for line in sys.stdin:
-    print(subprocess.Popen([*keeper, *sys.argv[1:]], process_group=0).pid, flush=True)
+    keepers.append(subprocess.Popen([*keeper, *sys.argv[1:]], process_group=0, stdin=subprocess.PIPE))
+    print(keepers[-1].pid, flush=True)
 """
 TARGETS = """\
 defaults
@@ -173,7 +176,7 @@ def test_it_outlives_its_keeper_serves_on_and_ends_with_the_raylet(tmp_path: Pat
             assert status(port) == 200
         finally:
             raylet.kill()
-        wait_for(lambda: not proxies(file), "HAProxy to end with the raylet")
+        wait_for(lambda: not started(file), "HAProxy and its keepers to end with the raylet")
 
 
 def keeper(raylet: "subprocess.Popen[str]") -> int:
@@ -188,6 +191,11 @@ def proxies(file: Path) -> list[int]:
     """HAProxies with this file, not the interpreters that become one."""
     found = psutil.process_iter(["name", "cmdline"])
     return [p.pid for p in found if p.info["name"] == "haproxy" and str(file) in (p.info["cmdline"] or [])]
+
+
+def started(file: Path) -> list[int]:
+    """Every process that was started for this file."""
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if str(file) in (p.info["cmdline"] or [])]
 
 
 def status(port: int) -> int:

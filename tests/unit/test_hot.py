@@ -60,7 +60,7 @@ def test_every_hot_field_arrives_as_the_very_configuration_of_the_file(
     assert hot.applied(start, travelled(wanted)) == wanted
     assert hot.applied(start, travelled(wanted)).version == wanted.version
     (line,) = hot.hot_changes(start, wanted)
-    assert " -> " in line
+    assert (": changed" if path[0] == "preambles" else " -> ") in line
     assert hot.hot_changes(wanted, wanted) == []
 
 
@@ -84,6 +84,32 @@ def test_the_order_of_lanes_is_fixed_and_the_order_of_rules_is_hot() -> None:
     other = changed("policy", "rules", to=[GOOD["policy"]["rules"][0], one, GOOD["policy"]["rules"][1]])
     assert hot.fixed_changes(made(rules), made(other)) == []
     assert "order" in "".join(hot.hot_changes(made(rules), made(other)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("signals",), {"dictionary": {"confidential": ["Osprey"]}}, "dictionary.confidential: changed"),
+        (
+            ("preambles",),
+            [{"name": "a.b", "version": "1", "tasks": ["tool_call"], "text": "Osprey"}],
+            "preambles",
+        ),
+    ],
+    ids=["a-dictionary", "a-preamble"],
+)
+def test_confidential_words_are_in_no_log_when_they_come_change_and_go(
+    path: tuple[Any, ...], value: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    value = {"sensitivity": value} if path == ("signals",) else value
+    first, other = json.dumps(value), json.dumps(value).replace("Osprey", "Osprey and Heron")
+    reload = Reload(made(GOOD))
+    for one in (first, other):
+        reload.take(travelled(made(changed(*path, to=json.loads(one)))))
+    reload.take(travelled(made(GOOD)))
+    lines = [record.getMessage() for record in caplog.records if record.name == "pointsman.reload"]
+    assert [told in line and "Osprey" not in line for line in lines] == [True] * 3
 
 
 def test_what_is_left_out_stays_as_it_was_at_the_start() -> None:

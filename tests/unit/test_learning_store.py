@@ -17,7 +17,7 @@ from serve.learning.explained import differences, proof
 from serve.learning.log import TASKS
 from serve.learning.look import WHO, Order, look
 from serve.learning.placed import base_of
-from serve.learning.propose import USUAL
+from serve.learning.propose import USUAL, Proposal
 from serve.learning.store import NOTHING, TableRefused, TableStore, Told
 from serve.learning.tables import TABLES
 from serve.outcomes import tables as outcome_tables
@@ -145,6 +145,46 @@ def test_of_many_who_change_at_once_one_wins(store: TableStore, server: str) -> 
         thread.join(60)
     assert sorted(done) == ["refused"] * 5 + ["won"]
     assert len(store.changes(base_of(table()))) == 1
+
+
+def named(found: RoutingTable, version: str) -> Proposal:
+    return Proposal(found.model_copy(update={"version": version}), "proven better", 1_000, worth=1e5)
+
+
+def kept(store: TableStore) -> set[str]:
+    return {one.table.version for one in store.versions(base_of(table()))}
+
+
+def test_what_is_found_during_a_trial_is_not_kept(store: TableStore) -> None:
+    known = tables(store)
+    known.put_on_trial(named(flat(1, table()), "learned-1"), 0.1, ME)
+    with pytest.raises(TableRefused, match="on trial"):
+        known.put_on_trial(named(flat(3, table()), "learned-2"), 0.1, ME)
+    assert kept(store) == {"learned-1"}
+    known.roll_back(ME)
+    assert known.put_on_trial(named(flat(1, table()), "learned-2"), 0.1, ME).canary == "learned-2"
+
+
+def test_of_many_who_find_a_table_at_once_one_keeps_it(store: TableStore, server: str) -> None:
+    done: list[str] = []
+    together = threading.Barrier(6)
+
+    def find(number: int) -> None:
+        with closing(TableStore(server)) as own:
+            together.wait(60)
+            try:
+                found = named(flat(1, table()), f"found-{number}")
+                done.append(str(tables(own).put_on_trial(found, 0.1, ME).canary))
+            except TableRefused:
+                pass
+
+    threads = [threading.Thread(target=find, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(done) == 1
+    assert kept(store) == {*done}
 
 
 def write(server: str, count: int, trial: int | None, canary_fails: bool) -> None:
@@ -285,11 +325,13 @@ def test_a_better_table_is_found_in_the_database(store: TableStore, server: str)
     assert found.table is not None, found.why
     assert found.table.version == "learned-1"
     assert found.table.tasks[EASY].tier == 1
+    for taken in ("learned-1", "learned-2"):  # by a person, or a trial that was refused
+        store.keep(base_of(flat(3, table())), named(flat(2, table()), taken).table or table(), ME)
     order = Order(url=server, configured=flat(3, table()), share=0.2)
     seen = look(order, NOW + 20_000)  # as a Router does on schedule
-    assert (seen.outcome, seen.version) == ("trial", "learned-1")
+    assert (seen.outcome, seen.version) == ("trial", "learned-3")
     last = Tables(store, flat(3, table())).last()
-    assert (last.who, last.canary, last.share, last.worth) == (WHO, "learned-1", 0.2, found.worth)
+    assert (last.who, last.canary, last.share, last.worth) == (WHO, "learned-3", 0.2, found.worth)
     assert differences(found.table, flat(3, table()))
     assert len(proof(last.evidence)) == 3
 

@@ -1,6 +1,7 @@
 """Budgets hold: between requests, processes, periods, and when a process dies (rows B1, B2, B3, B6)."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -10,8 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from serve import state
+from serve.ledger import desk as desk_module
 from serve.ledger.desk import Desk, LedgerDown
 from serve.ledger.entries import Account, Entry, Look, Reserve, Settle, periods
 from serve.ledger.store import EXPIRED_OUTCOME, KEEP_EXPIRED_MS, Store
@@ -246,6 +249,62 @@ async def test_a_ledger_that_is_away_refuses_and_says_why(tmp_path: Path) -> Non
         assert await desk.reserve(reservation(1, DAY)) is None
     finally:
         await asyncio.to_thread(desk.close)
+
+
+def refused_at_once(desk: Desk) -> str:
+    """What a reservation is told that never gives up the event loop."""
+    asking = desk.reserve(reservation(1, DAY))
+    with pytest.raises(LedgerDown) as refused:
+        asking.send(None)
+    return str(refused.value)
+
+
+async def becomes(desk: Desk, wanted: str) -> None:
+    async with asyncio.timeout(60):
+        while desk.state != wanted:  # noqa: ASYNC110 - the desk tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_a_database_that_holds_a_write_back_is_down_and_comes_back(
+    server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver that waits raises nothing: nobody else may wait with it."""
+    monkeypatch.setattr(desk_module, "PATIENCE_S", 0.2)
+    desk, engine = Desk(server), state.open_database(server)
+    try:
+        desk.start()
+        await becomes(desk, "up")
+        with engine.begin() as connection:  # SQLite: the write lock of the whole file
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("LOCK TABLE ledger_balances IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(LedgerDown):
+                await desk.reserve(reservation(1, DAY))
+            await becomes(desk, "down")
+            assert (desk.fault, refused_at_once(desk), refused_at_once(desk)) == (desk_module.SILENT,) * 3
+        await becomes(desk, "up")
+        assert (desk.fault, await desk.reserve(reservation(1, DAY))) == (None, None)
+    finally:
+        await asyncio.to_thread(desk.close)
+        engine.dispose()
+    told = [record.getMessage() for record in caplog.records if record.name == "pointsman.ledger"]
+    assert [desk_module.SILENT in line for line in told] == [True, False]
+
+
+async def test_a_server_that_says_nothing_is_down_also_while_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two attempts and during each of them: what is known to be away is not waited for."""
+    monkeypatch.setattr(desk_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(desk_module, "RETRY_S", 0.1)
+    with ExitStack() as open_, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        desk = Desk(f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=2")
+        desk.start()
+        await becomes(desk, "down")
+        for _ in range(3):
+            open_.enter_context((await asyncio.get_running_loop().sock_accept(silent))[0])
+            assert refused_at_once(desk)
+    await asyncio.to_thread(desk.close)
 
 
 async def test_what_is_to_be_settled_waits_for_the_database(file: str, tmp_path: Path) -> None:

@@ -207,6 +207,18 @@ def test_bytes_are_bounded_as_well(tmp_path: Path, limit: str) -> None:
     kept.close()
 
 
+@pytest.mark.parametrize("limits", [{"max_kept_per_key": 1}, {"max_kept": 1}, {"max_bytes": 2048}], ids=str)
+def test_what_made_room_is_in_no_file_when_the_next_one_is_kept(
+    tmp_path: Path, limits: dict[str, int]
+) -> None:
+    kept = store(tmp_path, **limits)
+    for number, word in enumerate(("a word to forget", "a word to keep")):
+        assert kept.add(response(number, text=word + "x" * 1200), 100)
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert (b"a word to forget" in left, b"a word to keep" in left) == (False, True)
+    kept.close()
+
+
 def test_what_is_over_is_gone_and_leaves_no_bytes(tmp_path: Path) -> None:
     kept = store(tmp_path, keep_s=10)
     kept.add(response(1, text="a word to forget"), 100)

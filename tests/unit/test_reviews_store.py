@@ -201,6 +201,40 @@ def test_deleted_content_is_not_left_in_the_files_of_sqlite(tmp_path: Path) -> N
     store.close()
 
 
+SECRETS = {"prompt": "a prompt that must go", "answer": "an answer that must go"}
+
+
+def left(folder: Path) -> set[str]:
+    """Which of the secrets stand in the database's files."""
+    whole = b"".join(file.read_bytes() for file in folder.iterdir())
+    return {name for name, secret in SECRETS.items() if secret.encode() in whole}
+
+
+@pytest.mark.parametrize(("verdict", "kept"), [("rejected", set()), ("approved", {"answer"})])
+def test_what_a_decision_deletes_is_in_no_file_when_it_has_returned(
+    tmp_path: Path, verdict: Verdict, kept: set[str]
+) -> None:
+    store = ReviewStore(state.open_database(f"sqlite:///{tmp_path / 'state.db'}"), LIMITS)
+    store.add(replace(HELD, prompt=SECRETS["prompt"], answer=SECRETS["answer"]), NOW)
+    assert left(tmp_path) == {"prompt", "answer"}
+    assert store.decide("rev_1", verdict, "bbbbbbbbbb", "", NOW)
+    assert left(tmp_path) == kept
+    store.close()
+
+
+def test_a_log_that_is_being_read_is_emptied_by_the_next_sweep(tmp_path: Path) -> None:
+    engine = state.open_database(f"sqlite:///{tmp_path / 'state.db'}")
+    store = ReviewStore(engine, LIMITS)
+    store.add(replace(HELD, prompt=SECRETS["prompt"]), NOW)
+    with engine.connect().execution_options(**state.READ_ONLY) as reading:
+        reading.execute(text("SELECT count(*) FROM reviews")).all()
+        assert store.decide("rev_1", "rejected", "bbbbbbbbbb", "", NOW)
+        assert left(tmp_path) == {"prompt"}
+    store.sweep(NOW)
+    assert left(tmp_path) == set()
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("who", "decides", "looks"),
     [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select, text, update
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, make_url, select, text, update
 
 from serve import state
 from serve.errors import ConfigError
@@ -94,6 +94,19 @@ def test_another_kind_of_database_is_refused(url: str) -> None:
 SHORT_VISIT = (
     "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM counter').fetchall()"
 )
+
+
+def test_a_server_that_is_gone_is_noticed_unless_the_url_says_otherwise(tmp_path: Path) -> None:
+    """The server's own library takes the words: what it did not know it would refuse."""
+    with database("postgresql", tmp_path) as url:
+        own = make_url(url).update_query_dict({"connect_timeout": "9", "keepalives_idle": "30"})
+        for opened, expected in ((url, ("5", "5000", "5")), (str(own), ("9", "5000", "30"))):
+            engine = state.open_database(opened)
+            with engine.connect() as connection:
+                told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+            engine.dispose()
+            names = ("connect_timeout", "tcp_user_timeout", "keepalives_idle")
+            assert tuple(told[name] for name in names) == expected
 
 
 def test_opening_a_file_again_takes_no_lock_away(tmp_path: Path) -> None:

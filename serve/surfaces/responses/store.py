@@ -69,6 +69,7 @@ class ResponseStore:
 
     def __init__(self, engine: Engine, config: ResponsesConfig) -> None:
         self._engine, self._config = engine, config
+        self._to_forget = False
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite_what_is_deleted)
         state.create(engine, _TABLES)
@@ -96,8 +97,10 @@ class ResponseStore:
         with self._engine.begin() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PLACES})
-            self._make_room(connection, kept.key_id, size)
+            made_room = self._make_room(connection, kept.key_id, size)
             connection.execute(insert(_RESPONSES).values(row))
+        if made_room:
+            self._forget()
         return True
 
     def find(self, response_id: str, key_id: str, now: int) -> KeptResponse | None:
@@ -120,31 +123,28 @@ class ResponseStore:
         """Delete those whose time is over."""
         with self._engine.begin() as connection:
             wiped = connection.execute(delete(_RESPONSES).where(_at.expires_at <= now)).rowcount
-        if wiped:
+        if wiped or self._to_forget:
             self._forget()
 
-    def _make_room(self, connection: Connection, key_id: str, size: int) -> None:
+    def _make_room(self, connection: Connection, key_id: str, size: int) -> bool:
+        """Whether something was deleted for it."""
         most = self._config
         mine = select(_at.id, _at.size).where(_at.key_id == key_id).order_by(_at.created_at.desc())
-        _drop(
-            connection,
-            _beyond(connection.execute(mine), most.max_kept_per_key, most.max_bytes_per_key - size),
-        )
+        beyond = _beyond(connection.execute(mine), most.max_kept_per_key, most.max_bytes_per_key - size)
+        gone = _drop(connection, beyond)
         count, total = connection.execute(
             select(func.count(), func.coalesce(func.sum(_at.size), 0)).select_from(_RESPONSES)
         ).one()
         if count >= most.max_kept or total + size > most.max_bytes:
             everything = select(_at.id, _at.size).order_by(_at.created_at.desc())
-            _drop(connection, _beyond(connection.execute(everything), most.max_kept, most.max_bytes - size))
+            beyond = _beyond(connection.execute(everything), most.max_kept, most.max_bytes - size)
+            gone += _drop(connection, beyond)
+        return gone > 0
 
     def _forget(self) -> None:
-        """The write-ahead log of SQLite still has what was deleted, until it is written over."""
-        if self._engine.dialect.name == "sqlite":
-            raw = self._engine.raw_connection()
-            try:
-                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                raw.close()
+        """Empty the write-ahead log; where it is in use, the next sweep tries again."""
+        self._to_forget = True
+        self._to_forget = not state.forget(self._engine)
 
 
 def _beyond(rows: Iterable[Row[Any]], count: int, size: int) -> list[str]:
@@ -158,9 +158,11 @@ def _beyond(rows: Iterable[Row[Any]], count: int, size: int) -> list[str]:
     return gone
 
 
-def _drop(connection: Connection, ids: list[str]) -> None:
+def _drop(connection: Connection, ids: list[str]) -> int:
+    """How many there were to delete."""
     for start in range(0, len(ids), 500):  # a statement of SQLite has a limited number of values
         connection.execute(delete(_RESPONSES).where(_at.id.in_(ids[start : start + 500])))
+    return len(ids)
 
 
 def _kept(row: Row[Any]) -> KeptResponse:
