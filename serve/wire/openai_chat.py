@@ -18,9 +18,12 @@ from serve.wire import images
 
 MAX_SCHEMA_DEPTH = 64
 MAX_SCHEMA_CHARS = 512 * 1024
+# Gateways put what a model thought into the ids of its calls: kilobytes of it.
+MAX_CALL_ID = 65_536
 
 Stop = Annotated[str, Field(min_length=1, max_length=1024)]
 ShortName = Annotated[str, Field(min_length=1, max_length=128)]
+CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID)]
 
 
 class Wire(BaseModel):
