@@ -173,3 +173,29 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(stream: bool, caplog: pytest.
     [line] = [one.getMessage() for one in caplog.records if one.name == "pointsman.responses"]
     assert "string_too_long" in line
     assert "xxx" not in line
+
+
+def test_written_cache_tokens_are_told_by_responses() -> None:
+    counts = {
+        "input_tokens": 9,
+        "output_tokens": 5,
+        "cache_read_input_tokens": 2,
+        "cache_creation_input_tokens": 700,
+    }
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
+    answer = head | {"content": [{"type": "text", "text": "hello"}], "usage": counts}
+    with asked(lambda path, body: answer, "anthropic") as (url, _), client(url) as c:
+        usage: Any = c.responses.create(model="auto", input="hi").usage
+    told = usage.input_tokens_details
+    assert (usage.input_tokens, told.cached_tokens, told.cache_write_tokens) == (711, 2, 700)
+
+
+@pytest.mark.parametrize(("said", "told"), [({"reasoning_tokens": 3}, 3), ({"reasoning_tokens": -1}, None)])
+def test_thought_tokens_are_told_where_they_make_sense(said: Json, told: int | None) -> None:
+    answer = completion({"content": "hello"}, USAGE | {"completion_tokens_details": said})
+    with asked(lambda path, body: answer) as (url, _), client(url) as c:
+        chat: Any = c.chat.completions.create(model="auto", messages=HELLO).usage
+        response: Any = c.responses.create(model="auto", input="hi").usage
+    details = chat.completion_tokens_details
+    assert (details and details.reasoning_tokens, chat.total_tokens) == (told, 15)
+    assert response.output_tokens_details.reasoning_tokens == (told or 0)
