@@ -229,7 +229,14 @@ def test_every_other_path_is_404(quiet: Scene, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", CHAT), ("PUT", CHAT), ("DELETE", "/v1/route"), ("POST", "/v1/models"), ("POST", "/healthz")],
+    [
+        ("GET", CHAT),
+        ("PUT", CHAT),
+        ("DELETE", "/v1/route"),
+        ("POST", "/v1/models"),
+        ("POST", "/v1/models/auto"),
+        ("POST", "/healthz"),
+    ],
 )
 def test_another_method_is_405_and_says_which_is_right(quiet: Scene, method: str, path: str) -> None:
     answer = httpx2.request(method, quiet.url + path)
