@@ -72,7 +72,7 @@ class HeldBack:
         self._at: dict[int, _Call] = {}
         self._finish: FinishReason | None = None
         self._stopped_by: str | None = None
-        self._tail: list[ChatChunk] = []
+        self._metered: ChatChunk | None = None  # what the answer cost, as the lane told it last
 
     async def filtered(self, chunks: AsyncGenerator[ChatChunk, None]) -> AsyncGenerator[ChatChunk, None]:
         """What may be shown of `chunks`. A chunk without choices tells that the lane is alive.
@@ -90,8 +90,12 @@ class HeldBack:
             yield one
 
     def _add(self, item: ChatChunk) -> list[ChatChunk]:
+        if (
+            item.usage or item.usage_doubtful
+        ):  # some lanes tell it beside the last words, some with every chunk
+            told = {"usage": item.usage, "usage_doubtful": item.usage_doubtful}
+            self._metered = _of(item).model_copy(update=told)
         if not item.choices:
-            self._tail.append(item)
             return []
         choice = item.choices[0]
         if len(item.choices) > 1 or choice.index:
@@ -157,7 +161,7 @@ class HeldBack:
         if last is None or self._finish is None:
             raise LaneUnavailable(self._lane, "the stream ended without a finish reason")
         if self._prose and not self._text and not self._calls:
-            return [_of(last, self._ended(self._finish)), *self._tail]
+            return [_of(last, self._ended(self._finish)), *self._tail()]
         judged = verdict.judge(self._request, self._whole(last))
         if judged.outcome == "invalid":
             raise AnswerInvalid(self._lane, judged.fault).of(judged.answer)
@@ -166,7 +170,10 @@ class HeldBack:
         if choice.message.content is None:  # the text was the call
             self._waiting = [_with_content(item, None) for item in self._waiting]
             self._text = ""
-        return [*self._ending(last, choice), *self._tail]
+        return [*self._ending(last, choice), *self._tail()]
+
+    def _tail(self) -> list[ChatChunk]:
+        return [self._metered] if self._metered else []
 
     def _ending(self, last: ChatChunk, choice: Choice) -> list[ChatChunk]:
         self._prose = True

@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from serve import __version__, edge_body, edge_error, explain, wish
 from serve.cache import desk as cache_desk
 from serve.cache import slot as cache_slot
-from serve.config import SWITCHED_OFF, HttpLane
+from serve.config import SWITCHED_OFF
 from serve.dashboard.routes import DashboardRoutes
 from serve.edge_answer import EventStream, unless_gone
 from serve.edge_error import CHAT, MESSAGES, Handler, guarded
+from serve.edge_models import ModelRoutes
 from serve.edge_once import Once
 from serve.errors import HttpError
 from serve.job import Answer
@@ -69,12 +70,12 @@ def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
     app.add_api_route(messages.COUNT_PATH, guarded(edge.count_tokens, MESSAGES), methods=["POST"])
     app.add_api_route("/v1/embeddings", guarded(edge.embeddings), methods=["POST"])
     app.add_api_route("/v1/route", guarded(edge.route), methods=["POST"])
-    app.add_api_route("/v1/models", guarded(edge.models), methods=["GET"])
     app.add_api_route("/healthz", guarded(edge.healthz), methods=["GET"])
     app.add_api_route("/readyz", guarded(edge.readyz), methods=["GET"])
     app.add_api_route("/openapi.json", guarded(edge.openapi), methods=["GET"])
     outcomes = OutcomeRoutes(router.tracking, lambda: router.config)
     for method, path, handler in (
+        *ModelRoutes(lambda: router.config).routes(),
         *reviews.routes(),
         *ResponseRoutes(responses).routes(),
         *outcomes.routes(),
@@ -212,18 +213,6 @@ class _Edge:
         body = await edge_body.read(request, config.server)
         found = await asyncio.to_thread(messages.count, body, config, rights)
         return JSONResponse(found.model_dump())
-
-    async def models(self, request: Request) -> Response:
-        rights = _visit(request).rights
-        lanes = [lane for lane in self._router.config.lanes if rights.overrides and rights.may_use(lane.name)]
-        names = ["auto", *(lane.name for lane in lanes)]
-        names += [f"cloud/{lane.model}" for lane in lanes if isinstance(lane, HttpLane)]
-        names += [lane.model for lane in lanes if lane.kind != "engine" and lane.embeddings]
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}
-            for name in dict.fromkeys(names)
-        ]
-        return JSONResponse({"object": "list", "data": data})
 
     async def healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})

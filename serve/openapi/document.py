@@ -20,12 +20,13 @@ from serve.openapi.failures import (
     KEPT,
     LISTS,
     LOOKS,
+    NAMED,
     RESPONDS,
     SAYS,
     SETTLES,
 )
 from serve.openapi.parts import Schema, enum, failed, get, ok, post, query, ref
-from serve.openapi.shapes import ErrorBody, Health, ModelList, Readiness, RouteAnswer
+from serve.openapi.shapes import ErrorBody, Health, ModelCard, ModelList, Readiness, RouteAnswer
 from serve.outcomes import span
 from serve.outcomes.said import FeedbackBody, FeedbackTaken
 from serve.reviews.review import STATUSES
@@ -58,6 +59,7 @@ MODELS = (
     EmbeddingRequest,
     EmbeddingList,
     ErrorBody,
+    ModelCard,
     ModelList,
     Health,
     Readiness,
@@ -94,9 +96,7 @@ def document() -> Schema:
                     "route", "Decide without answering", ok(RouteAnswer, "The decision"), DECIDES_OR_FAILS
                 )
             },
-            "/v1/models": {
-                "get": get("models", "Names that `model` may have", ok(ModelList, "The names"), GUARDED)
-            },
+            **_models(),
             **_reviews(),
             **_outcomes(),
             "/metrics": {
@@ -130,6 +130,23 @@ _METRICS: Schema = {
     "description": "The text format of Prometheus",
     "content": {"text/plain": {"schema": {"type": "string"}}},
 }
+
+
+def _models() -> Schema:
+    name: Schema = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "One of the names; a slash in it may be written as it is",
+        "schema": {"type": "string", "minLength": 1},
+    }
+    one = get("model", "One name that `model` may have", ok(ModelCard, "It may"), NAMED)
+    return {
+        "/v1/models": {
+            "get": get("models", "Names that `model` may have", ok(ModelList, "The names"), GUARDED)
+        },
+        "/v1/models/{id}": {"get": one | {"parameters": [name]}},
+    }
 
 
 def _others() -> Schema:

@@ -37,6 +37,8 @@ READS = (HeadersTooLarge, HttpError)
 
 GUARDED = (Unauthorized, KeyForbids, RateLimited, KeysUnavailable, *READS)
 
+NAMED = (UnknownModel, *GUARDED)
+
 DECIDES = (InvalidRequest, EgressDenied, UnknownModel, BodyTimeout, BodyTooLarge, UnsupportedMedia, *GUARDED)
 
 DECIDES_OR_FAILS = (*DECIDES, NoLaneAvailable)

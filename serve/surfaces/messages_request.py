@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, V
 
 from serve.bounds import Bounds, check_text
 from serve.wire import images
-from serve.wire.openai_chat import CacheControl, Stop, bounded_schema, invalid
+from serve.wire.openai_chat import CacheControl, CallId, Stop, bounded_schema, invalid
 
 Hint = JsonValue
 """Read and dropped: it names no content, and an answer without it is the same answer."""
@@ -96,7 +96,7 @@ class DocumentBlock(Shape):
 
 class ToolUseBlock(Shape):
     type: Literal["tool_use"]
-    id: Annotated[str, Field(min_length=1, max_length=512)]
+    id: CallId
     name: Annotated[str, Field(min_length=1, max_length=512)]
     input: dict[str, JsonValue]
     cache_control: CacheControl | None = None
@@ -114,7 +114,7 @@ ResultPart = Annotated[TextBlock | ImageBlock | DocumentBlock, Field(discriminat
 
 class ToolResultBlock(Shape):
     type: Literal["tool_result"]
-    tool_use_id: Annotated[str, Field(min_length=1, max_length=512)]
+    tool_use_id: CallId
     content: str | Annotated[list[ResultPart], Field(fail_fast=True)] | None = None
     is_error: bool | None = None
     cache_control: CacheControl | None = None

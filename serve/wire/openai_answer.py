@@ -29,8 +29,17 @@ class PromptDetails(Wire):
     cache_write_1h_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
 
 
-def _details(value: Any, validate: ModelWrapValidatorHandler[PromptDetails | None]) -> PromptDetails | None:
-    """What makes no sense here is no discount."""
+class CompletionDetails(Wire):
+    """reasoning_tokens: those that were thought and not said."""
+
+    reasoning_tokens: int | None = Field(None, ge=0, le=MOST_TOKENS)
+
+
+D = TypeVar("D", PromptDetails, CompletionDetails)
+
+
+def _details(value: Any, validate: ModelWrapValidatorHandler[D | None]) -> D | None:
+    """What makes no sense here is no discount, and no reason to doubt the sums."""
     try:
         return validate(value)
     except ValidationError:
@@ -38,12 +47,13 @@ def _details(value: Any, validate: ModelWrapValidatorHandler[PromptDetails | Non
 
 
 class Usage(Wire):
-    """prompt_tokens_details: of `prompt_tokens`, those that the provider had in its cache."""
+    """The details are parts of the sums: what the provider had in its cache, and what it thought."""
 
     prompt_tokens: int = Field(ge=0, le=MOST_TOKENS)
     completion_tokens: int = Field(ge=0, le=MOST_TOKENS)
     total_tokens: int = Field(ge=0, le=2 * MOST_TOKENS)
     prompt_tokens_details: Annotated[PromptDetails | None, WrapValidator(_details)] = None
+    completion_tokens_details: Annotated[CompletionDetails | None, WrapValidator(_details)] = None
 
     @property
     def unseen(self) -> int:

@@ -18,9 +18,12 @@ from serve.wire import images
 
 MAX_SCHEMA_DEPTH = 64
 MAX_SCHEMA_CHARS = 512 * 1024
+# Gateways put what a model thought into the ids of its calls: kilobytes of it.
+MAX_CALL_ID = 65_536
 
 Stop = Annotated[str, Field(min_length=1, max_length=1024)]
 ShortName = Annotated[str, Field(min_length=1, max_length=128)]
+CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID)]
 
 
 class Wire(BaseModel):
@@ -173,6 +176,18 @@ class NamedToolChoice(Wire):
     function: NamedFunction
 
 
+class AllowedFunctions(Wire):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedToolChoice], Field(min_length=1, max_length=512, fail_fast=True)]
+
+
+class AllowedToolsChoice(Wire):
+    """Only these of the tools may be called. `parse` leaves out the others: no lane gets this."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedFunctions
+
+
 class JsonSchemaSpec(Wire):
     name: ShortName
     description: str | None = None
@@ -219,7 +234,7 @@ class ChatRequest(Wire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[list[Tool], Field(max_length=512, fail_fast=True)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolsChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -323,7 +338,7 @@ def parse(body: bytes, bounds: Bounds | None = None) -> ChatRequest:
     check_count("messages", len(request.messages), bounds.messages, "messages")
     check_count("parts", sum(_parts(m) for m in request.messages), bounds.parts, "messages")
     _check_together(request)
-    return request
+    return _offered(request)
 
 
 def _parts(message: Message) -> int:
@@ -334,14 +349,31 @@ def _parts(message: Message) -> int:
 def _check_together(request: ChatRequest) -> None:
     if request.tool_choice not in (None, "none", "auto") and not request.tools:
         raise InvalidRequest("tool_choice needs tools", param="tool_choice")
-    if isinstance(request.tool_choice, NamedToolChoice):
-        wanted = request.tool_choice.function.name
-        if wanted not in {tool.function.name for tool in request.tools or ()}:
-            raise InvalidRequest(
-                "tool_choice names a function that is not in tools", param="tool_choice.function.name"
-            )
+    wanted, where = _wanted(request.tool_choice)
+    if not wanted <= {tool.function.name for tool in request.tools or ()}:
+        raise InvalidRequest("tool_choice names a function that is not in tools", param=where)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("top_logprobs needs logprobs: true", param="top_logprobs")
+
+
+def _wanted(choice: object) -> tuple[set[str], str]:
+    """The functions that a `tool_choice` names, and the field that does."""
+    if isinstance(choice, AllowedToolsChoice):
+        return {tool.function.name for tool in choice.allowed_tools.tools}, "tool_choice.allowed_tools.tools"
+    named = {choice.function.name} if isinstance(choice, NamedToolChoice) else set[str]()
+    return named, "tool_choice.function.name"
+
+
+def _offered(request: ChatRequest) -> ChatRequest:
+    """The request with the tools that may be called. Without any, nothing is said of them: OpenAI refuses that."""
+    choice = request.tool_choice
+    if isinstance(choice, AllowedToolsChoice):
+        names, _ = _wanted(choice)
+        tools = [tool for tool in request.tools or () if tool.function.name in names]
+        return request.model_copy(update={"tools": tools, "tool_choice": choice.allowed_tools.mode})
+    if request.tools == []:
+        return request.model_copy(update={"tools": None, "tool_choice": None, "parallel_tool_calls": None})
+    return request
 
 
 def invalid(body: bytes, error: ValidationError) -> InvalidRequest:

@@ -29,6 +29,11 @@ def spliced(text: str, **changes: Any) -> bytes:
     return body(**changes).replace(b'"HERE"', text.encode())
 
 
+def allowed(name: str) -> dict[str, Any]:
+    function = {"type": "function", "function": {"name": name}}
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function]}}
+
+
 def tool(parameters: Any) -> list[Any]:
     return [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
 
@@ -81,6 +86,11 @@ INVALID = [
     pytest.param(body(temperature=CANARY), "temperature", id="temperature-a-word"),
     pytest.param(body(functions=[{"name": CANARY}]), "functions", id="legacy-functions"),
     pytest.param(body(tool_choice="required"), "tool_choice", id="tool-choice-without-tools"),
+    pytest.param(body(tool_choice="required", tools=[]), "tool_choice", id="tool-choice-with-no-tool"),
+    pytest.param(body(tool_choice=allowed(CANARY), tools=tool({})), "tool_choice.allowed_tools.tools",
+                 id="nobody-allowed"),
+    pytest.param(body(tool_choice=allowed("f") | {"allowed_tools": {"mode": CANARY}}, tools=tool({})),
+                 "tool_choice.allowed_tools.mode", id="no-mode-of-allowing"),
     pytest.param(body(tools=tool({"type": CANARY})), "tools[0].function.parameters", id="broken-tool-schema"),
     pytest.param(body(tools=tool({"pattern": "("})), "tools[0].function.parameters", id="broken-pattern"),
     pytest.param(body(tools=tool({"$ref": "file:///etc/passwd"})), "tools[0].function.parameters", id="file-ref"),
@@ -229,7 +239,14 @@ def test_every_other_path_is_404(quiet: Scene, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", CHAT), ("PUT", CHAT), ("DELETE", "/v1/route"), ("POST", "/v1/models"), ("POST", "/healthz")],
+    [
+        ("GET", CHAT),
+        ("PUT", CHAT),
+        ("DELETE", "/v1/route"),
+        ("POST", "/v1/models"),
+        ("POST", "/v1/models/auto"),
+        ("POST", "/healthz"),
+    ],
 )
 def test_another_method_is_405_and_says_which_is_right(quiet: Scene, method: str, path: str) -> None:
     answer = httpx2.request(method, quiet.url + path)

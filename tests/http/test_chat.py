@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 
 from tests.http.conftest import Scene
@@ -173,6 +174,20 @@ def test_fields_nobody_knows_are_not_forwarded(scene: Callable[..., Scene]) -> N
     request = s.local.requests[-1]
     assert not extra.keys() & request.json.keys()
     assert "x-evil" not in request.headers
+
+
+def test_each_listed_model_is_found_by_its_name(scene: Callable[..., Scene]) -> None:
+    """Models of others have slashes and colons in their names."""
+    s = scene(models={"cloud-openai": "meta/llama-3:8b", "cloud-anthropic": "a b%2F?#"})
+    listed = s.ask.models.list().data
+    assert {"auto", "local-general", "cloud/meta/llama-3:8b", "cloud/a b%2F?#"} <= {one.id for one in listed}
+    assert [s.ask.models.retrieve(one.id) for one in listed] == listed
+    plain = httpx2.get(f"{s.url}/v1/models/cloud/meta/llama-3:8b", trust_env=False)
+    assert plain.json()["id"] == "cloud/meta/llama-3:8b"
+    for name in ("nothing", "cloud", "auto/", "meta/llama-3:8b"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            s.ask.models.retrieve(name)
+        assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
 def test_models_lists_auto_lanes_and_cloud_models(scene: Callable[..., Scene]) -> None:

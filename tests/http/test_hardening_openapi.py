@@ -44,6 +44,7 @@ SHARES = {
     "messages": 0.05,
     "count_tokens": 0.01,
     "models": 0.01,
+    "model": 0.01,
     "healthz": 0.01,
     "readyz": 0.01,
 }
@@ -158,6 +159,8 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
     waiting = held(running, examples) if "/reviews/{id}" in operation.path else []
     if "/responses/{id}" in operation.path:
         waiting = kept(running, examples)
+    if name == "model":
+        waiting = LANES * examples
     decision = answered(running) if name == "feedback" else ""
 
     @settings(

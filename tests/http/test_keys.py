@@ -294,7 +294,12 @@ def test_a_lane_outside_of_the_keys_scope_is_forbidden_by_name(scene: Start, des
     answer = post(s.url, key, said("hello", "cloud-openai"))
     assert (answer.status_code, error(answer)["code"]) == (403, "key_forbids")
     models = httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False).json()
-    assert [model["id"] for model in models["data"]] == ["auto", "local-general", "cloud/ok"]
+    names = ["auto", "local-general", "cloud/ok"]
+    assert [model["id"] for model in models["data"]] == names
+    with openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=0) as ask:
+        assert [ask.models.retrieve(name).id for name in names] == names
+        with pytest.raises(openai.NotFoundError):
+            ask.models.retrieve("cloud-openai")
 
 
 def test_without_the_right_an_override_is_text_and_a_lane_by_name_is_forbidden(

@@ -220,3 +220,24 @@ def test_openai_itself_is_told_the_limit_by_the_name_that_all_its_models_take(ur
 @pytest.mark.parametrize("url", ["http://127.0.0.1:11434/v1", "https://api.openai.com.evil.example/v1", None])
 def test_any_other_server_gets_the_limit_as_the_client_named_it(url: str | None) -> None:
     assert in_its_words(url, {"max_tokens": 5}) == {"max_tokens": 5}
+
+
+def offering(**fields: Any) -> dict[str, Any]:
+    """What a lane gets of a request, beside its messages."""
+    raw = {"model": "auto", "messages": [{"role": "user", "content": "x"}]} | fields
+    return {
+        name: value for name, value in parse(json.dumps(raw).encode()).sent().items() if name != "messages"
+    }
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_the_tools_that_may_be_called_are_offered(mode: str) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b", "c")]
+    allowed = {"mode": mode, "tools": [tools[2], tools[0]]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    assert offering(tools=tools, tool_choice=choice) == {"tools": [tools[0], tools[2]], "tool_choice": mode}
+
+
+def test_an_empty_list_of_tools_is_none() -> None:
+    """OpenAI refuses an empty list, and the other two where there is none."""
+    assert offering(tools=[], tool_choice="auto", parallel_tool_calls=True) == {}

@@ -6,13 +6,14 @@ Keeps the event loop free of the database. Knows no HTTP.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import JsonValue, ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -79,8 +80,10 @@ class ResponseDesk:
             return exchange
 
         async def keep(document: Document) -> bool:
-            output = document["output"]
-            messages = await asyncio.to_thread(read.spoken, exchange.messages, output)
+            # Whatever fails: the answer is there, and paid for. It says that it was not kept.
+            messages = await asyncio.to_thread(_spoken, exchange.messages, document["output"])
+            if messages is None:
+                return False
             kept = KeptResponse(
                 exchange.id,
                 decided.visit.key.id,
@@ -92,7 +95,7 @@ class ResponseDesk:
             try:
                 return await self._run(lambda store, now: store.add(kept, now))
             except ResponsesUnavailable:
-                return False  # the answer is there, and paid for: it says that it was not kept
+                return False
 
         return replace(exchange, keep=keep)
 
@@ -160,3 +163,14 @@ class ResponseDesk:
         except SQLAlchemyError:
             engine.dispose()
             raise
+
+
+def _spoken(earlier: Sequence[read.Message], output: JsonValue) -> list[read.Message] | None:
+    """`earlier` and the answer; None where a client could not send that answer back to us either."""
+    try:
+        return read.spoken(earlier, output)
+    except ValidationError as error:
+        # Its kind only: what was found there is content.
+        kind = error.errors(include_url=False, include_input=False, include_context=False)[0]["type"]
+        log.error("an answer cannot be kept: %s", kind)
+        return None

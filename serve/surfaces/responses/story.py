@@ -11,7 +11,14 @@ from typing import Literal
 from pydantic import JsonValue
 
 from serve.errors import HttpError
-from serve.wire.openai_answer import ChatChunk, FinishReason, ToolCallDelta, Usage
+from serve.wire.openai_answer import (
+    ChatChunk,
+    CompletionDetails,
+    FinishReason,
+    PromptDetails,
+    ToolCallDelta,
+    Usage,
+)
 
 Document = dict[str, JsonValue]
 PartKind = Literal["output_text", "refusal", "reasoning_text"]
@@ -215,11 +222,15 @@ def _logprobs(found: Document | None) -> list[JsonValue]:
 def _usage(usage: Usage | None) -> JsonValue:
     if usage is None:
         return None
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    taken = usage.prompt_tokens_details or PromptDetails()
+    given = usage.completion_tokens_details or CompletionDetails()
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": cached or 0, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": taken.cached_tokens or 0,
+            "cache_write_tokens": taken.cache_write_tokens or 0,
+        },
         "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": given.reasoning_tokens or 0},
         "total_tokens": usage.total_tokens,
     }

@@ -10,10 +10,9 @@ from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, field_va
 
 from serve.surfaces.fault import UNSUPPORTED
 from serve.wire import images
-from serve.wire.openai_chat import InputAudio, ShortName, Wire, bounded_schema
+from serve.wire.openai_chat import CallId, InputAudio, ShortName, Wire, bounded_schema
 
 Schema = dict[str, JsonValue]
-CallId = Annotated[str, Field(min_length=1, max_length=256)]
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
 
 
