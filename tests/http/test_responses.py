@@ -182,6 +182,47 @@ def test_a_conversation_held_by_the_client(plain: Scene) -> None:
     assert sent["messages"][2]["content"] == "rain"
 
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+LOOKED: list[Any] = [
+    {"role": "user", "content": "look at it"},
+    {"type": "function_call", "call_id": "c1", "name": "view_image", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c1",
+     "output": [{"type": "input_image", "image_url": PNG, "detail": "original"}]},
+]  # fmt: skip
+
+
+def test_an_image_in_a_tools_output_is_seen_by_a_lane_that_sees() -> None:
+    """As Codex sends what its view_image found, in every request from then on."""
+    with ExitStack() as stack:
+        local, cloud = stack.enter_context(ThreadedUpstream()), stack.enter_context(ThreadedUpstream())
+        plain: Any = config(local.url, cloud.url).model_dump(mode="json")["lanes"]
+        lanes = [lane | {"capabilities": [*lane["capabilities"], "vision"]} for lane in plain]
+        url = stack.enter_context(serving(config(local.url, cloud.url, lanes=lanes)))
+        ask = stack.enter_context(client(url))
+        raw = ask.responses.with_raw_response.create(
+            model="auto", input=LOOKED, extra_headers={"x-pointsman-prefer": "cloud"}
+        )
+        assert raw.headers["x-pointsman-lane"].startswith("local")
+        sent: Any = local.requests[-1].json
+        assert sent["messages"][-2:] == [
+            {"role": "tool", "tool_call_id": "c1", "content": ""},
+            {"role": "user", "content": [
+                {"type": "text", "text": "From the result of c1:"},
+                {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}},
+            ]},
+        ]  # fmt: skip
+        assert not cloud.received_bytes
+
+
+@pytest.mark.parametrize("pin", ["cloud-openai", "cloud-anthropic"])
+def test_an_image_in_a_tools_output_never_leaves(plain: Scene, pin: str) -> None:
+    """Nobody can read a picture here, so it is confidential, wherever it stands."""
+    s = plain
+    answer = post(s, {"model": pin, "input": LOOKED})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "egress_denied")
+    assert not s.cloud.received_bytes
+
+
 def test_structured_outputs(plain: Scene) -> None:
     s = plain
     parsed = s.ask.responses.parse(model="cloud-openai", input="who?", text_format=Person)
@@ -445,6 +486,8 @@ def said(part: dict[str, str], role: str = "user") -> list[Any]:
         ({"input": [{"content": "a", "role": "user"}, *said(FTP)]}, "input[1].content[0].image_url"),
         ({"input": said(PICTURE, "system")}, "input[0].content[0].type"),
         ({"input": [{"type": "function_call_output", "call_id": "c9", "output": "x"}]}, "input[0].call_id"),
+        ({"input": [*LOOKED[:2], LOOKED[2] | {"output": [FTP]}]}, "input[2].output[0].image_url"),
+        ({"input": [*LOOKED[:2], LOOKED[2] | {"output": [{"type": "input_file"}]}]}, "input[2].output[0].type"),
         ({"input": []}, "input"),
         ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": 7}}}}, "text.format.schema"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),

@@ -159,6 +159,50 @@ def test_parallel_calls_are_one_message_and_words_between_them_are_kept() -> Non
 # --- kept ------------------------------------------------------------------------------------------------------
 
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_images_in_results_follow_behind_the_last_of_them() -> None:
+    """A chat wants results together and text alone in them; what comes next comes behind the images."""
+    calls = [{"type": "function_call", "call_id": f"c{i}", "name": "f", "arguments": "{}"} for i in range(3)]
+    seen = {"type": "input_image", "image_url": PNG, "detail": "original"}
+    outputs: list[Any] = [[{"type": "input_text", "text": "a picture"}, seen], [seen], "words"]
+    results = [
+        {"type": "function_call_output", "call_id": f"c{i}", "output": output}
+        for i, output in enumerate(outputs)
+    ]
+    chat = chat_of(
+        [{"role": "user", "content": "look"}, *calls, *results, {"role": "user", "content": "and?"}]
+    )
+    assert [message["role"] for message in chat] == ["user", "assistant", *["tool"] * 3, "user", "user"]
+    assert chat[2]["content"] == [{"type": "text", "text": "a picture"}]
+    assert [chat[3]["content"], chat[4]["content"]] == ["", "words"]
+    picture = {"type": "image_url", "image_url": {"url": PNG, "detail": "original"}}
+    assert chat[5]["content"] == [
+        {"type": "text", "text": "From the result of c0:"},
+        picture,
+        {"type": "text", "text": "From the result of c1:"},
+        picture,
+    ]
+    assert chat[6]["content"] == "and?"
+    again = chat_of([*calls[:1], *results[:1], *calls[1:2], *results[1:2]])
+    assert [message["role"] for message in again] == [
+        "assistant",
+        "tool",
+        "user",
+        "assistant",
+        "tool",
+        "user",
+    ]
+
+
+def test_a_lane_is_sent_high_for_original() -> None:
+    part = {"type": "image_url", "image_url": {"url": PNG, "detail": "original"}}
+    body = {"model": "auto", "messages": [{"role": "user", "content": [part]}]}
+    sent: Any = parse(json.dumps(body).encode()).sent()
+    assert sent["messages"][0]["content"][0]["image_url"] == {"url": PNG, "detail": "high"}
+
+
 def store(folder: Path, **limits: int) -> ResponseStore:
     config = ResponsesConfig.model_validate(limits)
     return ResponseStore(state.open_database(f"sqlite:///{folder}/state.db"), config)

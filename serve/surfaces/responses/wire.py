@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, field_va
 
 from serve.surfaces.fault import UNSUPPORTED
 from serve.wire import images
-from serve.wire.openai_chat import InputAudio, ShortName, Wire, bounded_schema
+from serve.wire.openai_chat import Detail, InputAudio, ShortName, Wire, bounded_schema
 
 Schema = dict[str, JsonValue]
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -37,7 +37,7 @@ class InputImage(Wire):
 
     type: Literal["input_image"]
     image_url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
 
     @field_validator("image_url")
     @classmethod
@@ -66,10 +66,13 @@ class CallItem(Wire):
     arguments: str
 
 
+ResultPart = Annotated[InputText | InputImage, Field(discriminator="type")]
+
+
 class CallOutputItem(Wire):
     type: Literal["function_call_output"]
     call_id: CallId
-    output: str | Annotated[list[InputText], Field(min_length=1, fail_fast=True)]
+    output: str | Annotated[list[ResultPart], Field(min_length=1, fail_fast=True)]
 
 
 class ReasoningItem(Wire):
