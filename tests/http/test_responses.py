@@ -362,6 +362,92 @@ def test_nobody_elses_response_can_be_read_continued_or_deleted(
         with pytest.raises(openai.BadRequestError):
             other.responses.create(model="auto", input="and?", previous_response_id=made.id)
         assert mine.responses.create(model="auto", input="and?", previous_response_id=made.id).output_text
+        with pytest.raises(openai.BadRequestError) as caught:
+            other.responses.create(model="auto", input=named(made.output[0].id))
+        assert caught.value.code == "item_not_found"
+        assert mine.responses.create(model="auto", input=named(made.output[0].id)).output_text
+
+
+def named(item_id: str | None) -> list[Any]:
+    """A turn whose earlier answer is named in place of being said, as the AI SDK of Vercel does."""
+    asked, more = ({"role": "user", "content": text} for text in ("weather?", "go on"))
+    return [asked, {"type": "item_reference", "id": item_id}, more]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_items_of_earlier_answers_may_be_named_by_their_ids(plain: Scene, stream: bool) -> None:
+    """A loop of tools that says nothing twice: a lane gets what it would get from a client that does."""
+    s = plain
+    said: list[Any] = [{"role": "user", "content": "weather?"}]
+    twice: list[Any] = said[:]
+    for step in range(3):
+        tools = [TOOL] if step < 2 else []
+        first: Any = s.ask.responses.create(model="local-tools", input=said, tools=tools, stream=stream)
+        answer = list(first)[-1].response if stream else first
+        named_ = [{"type": "item_reference", "id": item.id} for item in answer.output]
+        calls = [item for item in answer.output if item.type == "function_call"]
+        results = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": f"rain {step}"}
+            for call in calls
+        ]
+        said += [*named_, *named_[:1], *results]  # one that is named twice is said once
+        twice += [*[item.model_dump(exclude_none=True) for item in answer.output], *results]
+    s.ask.responses.create(model="local-tools", input=[*said, {"role": "user", "content": "thanks"}])
+    s.ask.responses.create(model="local-tools", input=[*twice, {"role": "user", "content": "thanks"}])
+    by_name, in_full = (request.json for request in s.local.requests[-2:])
+    assert isinstance(by_name, dict)
+    assert isinstance(in_full, dict)
+    assert by_name["messages"] == in_full["messages"]
+    assert len(by_name["messages"]) > 4
+
+
+def test_an_item_that_is_not_there_is_refused_in_the_same_words(plain: Scene) -> None:
+    s = plain
+    made, gone = (s.ask.responses.create(model="auto", input="hello") for _ in range(2))
+    s.ask.responses.delete(gone.id)
+    quiet = s.ask.responses.create(model="auto", input="hello", store=False)
+    there = str(made.output[0].id)
+    s.local.clear()
+    unknown = [gone.output[0].id, quiet.output[0].id, there + "7", "msg_x", f"msg_{'0' * 32}_o0", made.id]
+    told = [post(s, {"model": "auto", "input": named(item_id)}) for item_id in unknown]
+    assert {answer.status_code for answer in told} == {400}
+    assert len({answer.text for answer in told}) == 1
+    error = told[0].json()["error"]
+    assert (error["code"], error["param"]) == ("item_not_found", "input[1].id")
+    assert not s.local.received_bytes
+
+
+def test_named_items_may_not_be_of_too_large_responses(scene: Start) -> None:
+    """Each may be kept, and a short request could name all that is kept."""
+    s = scene(responses={"max_bytes_each": 4096})
+    made = [
+        s.ask.responses.create(model="auto", input="hello", instructions="x" * 2000, store=True)
+        for _ in range(8)
+    ]
+    items: list[Any] = [{"type": "item_reference", "id": response.output[0].id} for response in made]
+    ask: Any = {"role": "user", "content": "go on"}
+    assert s.ask.responses.create(model="auto", input=[*items[:4], ask]).output_text
+    with pytest.raises(openai.BadRequestError) as caught:
+        s.ask.responses.create(model="auto", input=[*items, ask])
+    assert caught.value.code == "body_too_large"
+
+
+def test_what_was_confidential_stays_so_when_its_items_are_named(plain: Scene) -> None:
+    """The words of the answer do not show it: a header said so then."""
+    s = plain
+    made = s.ask.responses.create(
+        model="auto", input="plans", store=True, extra_headers={"x-pointsman-sensitivity": "confidential"}
+    )
+    public = s.ask.responses.create(model="auto", input="hello", store=True)
+    for more in ({}, {"previous_response_id": public.id}):
+        body = {"model": "auto", "input": named(made.output[0].id)} | more
+        answer = post(s, body, **{"x-pointsman-prefer": "cloud", "x-pointsman-sensitivity": "public"})
+        assert answer.headers["x-pointsman-lane"].startswith("local")
+        assert answer.json()["store"] is False  # as confidential as what it names
+        assert post(s, body | {"model": "cloud-openai"}).status_code == 403
+    assert not s.cloud.received_bytes
+    fine = post(s, {"model": "cloud-openai", "input": named(public.output[0].id)})
+    assert fine.status_code == 200
 
 
 def test_a_confidential_conversation_is_kept_only_on_demand(plain: Scene) -> None:

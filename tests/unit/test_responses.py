@@ -26,7 +26,16 @@ JSON = st.recursive(
     max_leaves=8,
 )
 TEXT = st.text(max_size=12)
-ITEMS = ["message", "function_call", "function_call_output", "reasoning", "web_search", "function", ""]
+ITEMS = [
+    "message",
+    "function_call",
+    "function_call_output",
+    "reasoning",
+    "item_reference",
+    "web_search",
+    "function",
+    "",
+]
 PARTS = ["input_text", "output_text", "refusal", "input_image", "json_schema", "text", "allowed_tools"]
 KIND = st.sampled_from(ITEMS + PARTS)
 ROLE = st.sampled_from(["user", "assistant", "system", "developer", "tool"])
@@ -214,6 +223,19 @@ def response(number: int, key: str = "k", text: str = "") -> KeptResponse:
 
 def found(kept: ResponseStore, key: str = "k", now: int = 100) -> list[int]:
     return [number for number in range(20) if kept.find(f"resp_{number}", key, now)]
+
+
+def test_outputs_are_found_by_many_ids_and_by_their_own_key_only(tmp_path: Path) -> None:
+    kept = store(tmp_path, keep_s=10)
+    for number, key in enumerate(["k", "other", "k"]):
+        assert kept.add(
+            KeptResponse(f"resp_{number}", key, "internal", number, [], {"output": [number]}), 100
+        )
+    ids = [f"resp_{number}" for number in range(2, 1200)] + ["resp_1", "resp_0"]
+    assert sorted(kept.outputs(ids, "k", 105)) == [("resp_0", "internal", [0]), ("resp_2", "internal", [2])]
+    assert kept.weight(ids, "k", 105) == 2 * len('{"output": [0]}')
+    assert (kept.weight(ids, "k", 110), [*kept.outputs(ids, "k", 110)]) == (0, [])
+    kept.close()
 
 
 def test_the_oldest_of_a_key_make_room(tmp_path: Path) -> None:

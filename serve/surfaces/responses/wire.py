@@ -81,7 +81,14 @@ class ReasoningItem(Wire):
     type: Literal["reasoning"]
 
 
-KINDS = ("message", "function_call", "function_call_output", "reasoning")
+class ItemReference(Wire):
+    """An item of an earlier answer by its id, in place of the item itself: `reference.py` finds it."""
+
+    type: Literal["item_reference"]
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+KINDS = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
 
 
 def _kind(item: object) -> str | None:
@@ -95,7 +102,8 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[CallOutputItem, Tag("function_call_output")]
-    | Annotated[ReasoningItem, Tag("reasoning")],
+    | Annotated[ReasoningItem, Tag("reasoning")]
+    | Annotated[ItemReference, Tag("item_reference")],
     Discriminator(
         _kind, custom_error_type=UNSUPPORTED, custom_error_message=f"must be one of {', '.join(KINDS)}"
     ),
@@ -190,6 +198,12 @@ class ResponseRequest(Wire):
     background: Literal[False] | None = None
     conversation: None = None
     prompt: None = None
+
+    @property
+    def earlier(self) -> bool:
+        """It cannot be answered without responses that were kept: it continues one, or names items of one."""
+        named = () if isinstance(self.input, str) else self.input
+        return self.previous_response_id is not None or any(isinstance(item, ItemReference) for item in named)
 
     @property
     def functions(self) -> list[FunctionTool]:
