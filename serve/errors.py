@@ -8,7 +8,7 @@ PointsmanError
 │   ├── UnknownModel 404 · NotFound 404 · MethodNotAllowed 405
 │   ├── Unauthorized 401 · KeyForbids 403 · RateLimited 429 · BudgetExceeded 429 · InFlight 409
 │   ├── EgressDenied 403 · NoLaneAble 400 · RequestRejected 400
-│   ├── UnknownResponse 404
+│   ├── UnknownResponse 404 · ThreadUnsupported 400
 │   └── UnknownReview 404 · ReviewUndecided 409 · ReviewDecided 409 · ReviewRejected 403 · ReviewGone 410 ·
 │       TooManyReviews 429
 ├── NoLaneAvailable 503               nobody permitted can answer now (── LedgerUnavailable)
@@ -229,6 +229,17 @@ class UnknownResponse(ClientError):
 
     status = 404
     code = "response_not_found"
+
+
+class ThreadUnsupported(ClientError):
+    """A Messages request wants its conversation kept on the server: the client has to send the whole of it."""
+
+    code = "thread_unsupported"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "thread: no conversation is kept here: send all of it in messages, without thread", param="thread"
+        )
 
 
 class ResponsesUnavailable(HttpError):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-from serve.errors import HttpError
+from serve.errors import HttpError, ThreadUnsupported
 
 ROOT = "/v1/messages"
 
@@ -26,13 +26,25 @@ _FIELDS = {
 }
 
 
+# The SDK's tool runner reads this, and then sends the same turn with its whole history.
+_NO_THREADS: JsonValue = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
+class MessagesErrorReason(BaseModel):
+    """What Anthropic's SDK acts on: the fields that are not supported, and its own code for that."""
+
+    error_code: str
+    unsupported: list[str]
+
+
 class MessagesErrorDetail(BaseModel):
-    """`type` is Anthropic's; `code` and `param` are ours, as on every path."""
+    """`type` is Anthropic's; `code` and `param` are ours, as on every path. `details`: only of a refused `thread`."""
 
     type: str
     message: str
     code: str
     param: str | None
+    details: MessagesErrorReason | None = None
 
 
 class MessagesErrorBody(BaseModel):
@@ -55,6 +67,8 @@ def body(error: HttpError) -> JsonValue:
         "code": error.code,
         "param": _renamed(error.param) if error.param else None,
     }
+    if isinstance(error, ThreadUnsupported):
+        detail["details"] = _NO_THREADS
     return {"type": "error", "error": detail}
 
 

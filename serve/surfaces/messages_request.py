@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from serve.bounds import Bounds, check_text
+from serve.errors import ThreadUnsupported
 from serve.wire import images
 from serve.wire.openai_chat import CacheControl, CallId, Stop, bounded_schema, invalid
 
@@ -249,6 +250,8 @@ class Conversation(Shape):
     speed: Hint = None
     user_profile_id: Hint = None
     workspace_id: Hint = None
+    thread: JsonValue = None
+    """A conversation that the server shall keep: refused, but in words that the SDK's tool runner acts on."""
 
 
 class CountRequest(Conversation):
@@ -273,9 +276,12 @@ C = TypeVar("C", bound=Conversation)
 
 
 def parse(kind: type[C], body: bytes, bounds: Bounds) -> C:
-    """Bytes to request. Raises InvalidRequest that names the field or the limit; never echoes content."""
+    """Bytes to request. Raises InvalidRequest that names the field or the limit, ThreadUnsupported; never echoes."""
     check_text(body, bounds)
     try:
-        return kind.model_validate_json(body)
+        request = kind.model_validate_json(body)
     except ValidationError as error:
         raise invalid(body, error) from None
+    if request.thread is not None:
+        raise ThreadUnsupported
+    return request

@@ -32,6 +32,10 @@ class Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+Detail = Literal["auto", "low", "high", "original"]
+"""How closely an image is looked at. Only the newest models know `original`: lanes are sent `high` for it."""
+
+
 class CacheControl(Wire):
     """Up to here Anthropic shall keep the prompt for the next request. Other lanes are not told."""
 
@@ -58,12 +62,17 @@ class ImageUrl(Wire):
     """An image by address or by value. Nothing here is ever fetched: a lane may, if it is told to."""
 
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
 
     @field_validator("url")
     @classmethod
     def _image(cls, value: str) -> str:
         return images.address(value)
+
+    @field_validator("detail")
+    @classmethod
+    def _known(cls, value: Detail | None) -> Detail | None:
+        return "high" if value == "original" else value
 
     @property
     def remote(self) -> bool:

@@ -222,6 +222,49 @@ def test_stop_reasons(s: Scene, lane: str, more: dict[str, Any], reason: str, st
     assert answer.stop_sequence == ("there" if reason == "stop_sequence" else None)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("lane", ["local-tools", "cloud-anthropic"])
+def test_the_sdks_tool_runner_goes_on_with_the_whole_history(s: Scene, lane: str, stream: bool) -> None:
+    """Its first request asks for a thread; refused in Anthropic's words, it sends everything each time."""
+    asked: list[str] = []
+
+    @anthropic.beta_tool
+    def get_weather(city: str, days: int) -> str:
+        """Weather of a city."""
+        asked.append(f"{city} {days}")
+        return "sunny"
+
+    first: list[Any] = [{"role": "user", "content": "What is the weather?"}]
+    with sdk(s.url) as client:
+        runner: Any = client.beta.messages.tool_runner(
+            model=lane, max_tokens=100, tools=[get_weather], messages=first, stream=stream, max_iterations=2
+        )
+        answers = [turn.get_final_message() if stream else turn for turn in runner]
+    assert [answer.stop_reason for answer in answers] == ["tool_use", "end_turn"]
+    assert len(asked) == 1
+    [call] = [block for block in answers[0].content if block.type == "tool_use"]
+    assert ids_seen(s, lane) == [call.id]
+    upstream = s.local if lane == "local-tools" else s.cloud
+    assert len(upstream.requests) == 2  # what was refused reached no lane
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_thread_is_refused_in_words_that_the_sdk_acts_on(s: Scene, path: str) -> None:
+    asked: dict[str, Any] = {"model": "auto", "messages": HELLO}
+    body = asked | ({"max_tokens": 50} if path == "/v1/messages" else {})
+    answer = httpx2.post(
+        s.url + path, json=body | {"thread": {"type": "create"}}, trust_env=False, timeout=30
+    )
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", "thread")
+    assert error["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert not s.local.requests + s.cloud.requests
+    fine = httpx2.post(s.url + path, json=body | {"thread": None}, trust_env=False, timeout=60)
+    assert fine.status_code == 200
+    worse = httpx2.post(s.url + path, json=body | {"nonsense": 1}, trust_env=False, timeout=30)
+    assert "details" not in worse.json()["error"]
+
+
 class Person(BaseModel):
     name: str
     age: int

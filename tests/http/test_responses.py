@@ -182,6 +182,47 @@ def test_a_conversation_held_by_the_client(plain: Scene) -> None:
     assert sent["messages"][2]["content"] == "rain"
 
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+LOOKED: list[Any] = [
+    {"role": "user", "content": "look at it"},
+    {"type": "function_call", "call_id": "c1", "name": "view_image", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c1",
+     "output": [{"type": "input_image", "image_url": PNG, "detail": "original"}]},
+]  # fmt: skip
+
+
+def test_an_image_in_a_tools_output_is_seen_by_a_lane_that_sees() -> None:
+    """As Codex sends what its view_image found, in every request from then on."""
+    with ExitStack() as stack:
+        local, cloud = stack.enter_context(ThreadedUpstream()), stack.enter_context(ThreadedUpstream())
+        plain: Any = config(local.url, cloud.url).model_dump(mode="json")["lanes"]
+        lanes = [lane | {"capabilities": [*lane["capabilities"], "vision"]} for lane in plain]
+        url = stack.enter_context(serving(config(local.url, cloud.url, lanes=lanes)))
+        ask = stack.enter_context(client(url))
+        raw = ask.responses.with_raw_response.create(
+            model="auto", input=LOOKED, extra_headers={"x-pointsman-prefer": "cloud"}
+        )
+        assert raw.headers["x-pointsman-lane"].startswith("local")
+        sent: Any = local.requests[-1].json
+        assert sent["messages"][-2:] == [
+            {"role": "tool", "tool_call_id": "c1", "content": ""},
+            {"role": "user", "content": [
+                {"type": "text", "text": "From the result of c1:"},
+                {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}},
+            ]},
+        ]  # fmt: skip
+        assert not cloud.received_bytes
+
+
+@pytest.mark.parametrize("pin", ["cloud-openai", "cloud-anthropic"])
+def test_an_image_in_a_tools_output_never_leaves(plain: Scene, pin: str) -> None:
+    """Nobody can read a picture here, so it is confidential, wherever it stands."""
+    s = plain
+    answer = post(s, {"model": pin, "input": LOOKED})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "egress_denied")
+    assert not s.cloud.received_bytes
+
+
 def test_structured_outputs(plain: Scene) -> None:
     s = plain
     parsed = s.ask.responses.parse(model="cloud-openai", input="who?", text_format=Person)
@@ -321,6 +362,92 @@ def test_nobody_elses_response_can_be_read_continued_or_deleted(
         with pytest.raises(openai.BadRequestError):
             other.responses.create(model="auto", input="and?", previous_response_id=made.id)
         assert mine.responses.create(model="auto", input="and?", previous_response_id=made.id).output_text
+        with pytest.raises(openai.BadRequestError) as caught:
+            other.responses.create(model="auto", input=named(made.output[0].id))
+        assert caught.value.code == "item_not_found"
+        assert mine.responses.create(model="auto", input=named(made.output[0].id)).output_text
+
+
+def named(item_id: str | None) -> list[Any]:
+    """A turn whose earlier answer is named in place of being said, as the AI SDK of Vercel does."""
+    asked, more = ({"role": "user", "content": text} for text in ("weather?", "go on"))
+    return [asked, {"type": "item_reference", "id": item_id}, more]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_items_of_earlier_answers_may_be_named_by_their_ids(plain: Scene, stream: bool) -> None:
+    """A loop of tools that says nothing twice: a lane gets what it would get from a client that does."""
+    s = plain
+    said: list[Any] = [{"role": "user", "content": "weather?"}]
+    twice: list[Any] = said[:]
+    for step in range(3):
+        tools = [TOOL] if step < 2 else []
+        first: Any = s.ask.responses.create(model="local-tools", input=said, tools=tools, stream=stream)
+        answer = list(first)[-1].response if stream else first
+        named_ = [{"type": "item_reference", "id": item.id} for item in answer.output]
+        calls = [item for item in answer.output if item.type == "function_call"]
+        results = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": f"rain {step}"}
+            for call in calls
+        ]
+        said += [*named_, *named_[:1], *results]  # one that is named twice is said once
+        twice += [*[item.model_dump(exclude_none=True) for item in answer.output], *results]
+    s.ask.responses.create(model="local-tools", input=[*said, {"role": "user", "content": "thanks"}])
+    s.ask.responses.create(model="local-tools", input=[*twice, {"role": "user", "content": "thanks"}])
+    by_name, in_full = (request.json for request in s.local.requests[-2:])
+    assert isinstance(by_name, dict)
+    assert isinstance(in_full, dict)
+    assert by_name["messages"] == in_full["messages"]
+    assert len(by_name["messages"]) > 4
+
+
+def test_an_item_that_is_not_there_is_refused_in_the_same_words(plain: Scene) -> None:
+    s = plain
+    made, gone = (s.ask.responses.create(model="auto", input="hello") for _ in range(2))
+    s.ask.responses.delete(gone.id)
+    quiet = s.ask.responses.create(model="auto", input="hello", store=False)
+    there = str(made.output[0].id)
+    s.local.clear()
+    unknown = [gone.output[0].id, quiet.output[0].id, there + "7", "msg_x", f"msg_{'0' * 32}_o0", made.id]
+    told = [post(s, {"model": "auto", "input": named(item_id)}) for item_id in unknown]
+    assert {answer.status_code for answer in told} == {400}
+    assert len({answer.text for answer in told}) == 1
+    error = told[0].json()["error"]
+    assert (error["code"], error["param"]) == ("item_not_found", "input[1].id")
+    assert not s.local.received_bytes
+
+
+def test_named_items_may_not_be_of_too_large_responses(scene: Start) -> None:
+    """Each may be kept, and a short request could name all that is kept."""
+    s = scene(responses={"max_bytes_each": 4096})
+    made = [
+        s.ask.responses.create(model="auto", input="hello", instructions="x" * 2000, store=True)
+        for _ in range(8)
+    ]
+    items: list[Any] = [{"type": "item_reference", "id": response.output[0].id} for response in made]
+    ask: Any = {"role": "user", "content": "go on"}
+    assert s.ask.responses.create(model="auto", input=[*items[:4], ask]).output_text
+    with pytest.raises(openai.BadRequestError) as caught:
+        s.ask.responses.create(model="auto", input=[*items, ask])
+    assert caught.value.code == "body_too_large"
+
+
+def test_what_was_confidential_stays_so_when_its_items_are_named(plain: Scene) -> None:
+    """The words of the answer do not show it: a header said so then."""
+    s = plain
+    made = s.ask.responses.create(
+        model="auto", input="plans", store=True, extra_headers={"x-pointsman-sensitivity": "confidential"}
+    )
+    public = s.ask.responses.create(model="auto", input="hello", store=True)
+    for more in ({}, {"previous_response_id": public.id}):
+        body = {"model": "auto", "input": named(made.output[0].id)} | more
+        answer = post(s, body, **{"x-pointsman-prefer": "cloud", "x-pointsman-sensitivity": "public"})
+        assert answer.headers["x-pointsman-lane"].startswith("local")
+        assert answer.json()["store"] is False  # as confidential as what it names
+        assert post(s, body | {"model": "cloud-openai"}).status_code == 403
+    assert not s.cloud.received_bytes
+    fine = post(s, {"model": "cloud-openai", "input": named(public.output[0].id)})
+    assert fine.status_code == 200
 
 
 def test_a_confidential_conversation_is_kept_only_on_demand(plain: Scene) -> None:
@@ -445,6 +572,8 @@ def said(part: dict[str, str], role: str = "user") -> list[Any]:
         ({"input": [{"content": "a", "role": "user"}, *said(FTP)]}, "input[1].content[0].image_url"),
         ({"input": said(PICTURE, "system")}, "input[0].content[0].type"),
         ({"input": [{"type": "function_call_output", "call_id": "c9", "output": "x"}]}, "input[0].call_id"),
+        ({"input": [*LOOKED[:2], LOOKED[2] | {"output": [FTP]}]}, "input[2].output[0].image_url"),
+        ({"input": [*LOOKED[:2], LOOKED[2] | {"output": [{"type": "input_file"}]}]}, "input[2].output[0].type"),
         ({"input": []}, "input"),
         ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": 7}}}}, "text.format.schema"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),

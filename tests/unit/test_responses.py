@@ -26,7 +26,16 @@ JSON = st.recursive(
     max_leaves=8,
 )
 TEXT = st.text(max_size=12)
-ITEMS = ["message", "function_call", "function_call_output", "reasoning", "web_search", "function", ""]
+ITEMS = [
+    "message",
+    "function_call",
+    "function_call_output",
+    "reasoning",
+    "item_reference",
+    "web_search",
+    "function",
+    "",
+]
 PARTS = ["input_text", "output_text", "refusal", "input_image", "json_schema", "text", "allowed_tools"]
 KIND = st.sampled_from(ITEMS + PARTS)
 ROLE = st.sampled_from(["user", "assistant", "system", "developer", "tool"])
@@ -159,6 +168,50 @@ def test_parallel_calls_are_one_message_and_words_between_them_are_kept() -> Non
 # --- kept ------------------------------------------------------------------------------------------------------
 
 
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_images_in_results_follow_behind_the_last_of_them() -> None:
+    """A chat wants results together and text alone in them; what comes next comes behind the images."""
+    calls = [{"type": "function_call", "call_id": f"c{i}", "name": "f", "arguments": "{}"} for i in range(3)]
+    seen = {"type": "input_image", "image_url": PNG, "detail": "original"}
+    outputs: list[Any] = [[{"type": "input_text", "text": "a picture"}, seen], [seen], "words"]
+    results = [
+        {"type": "function_call_output", "call_id": f"c{i}", "output": output}
+        for i, output in enumerate(outputs)
+    ]
+    chat = chat_of(
+        [{"role": "user", "content": "look"}, *calls, *results, {"role": "user", "content": "and?"}]
+    )
+    assert [message["role"] for message in chat] == ["user", "assistant", *["tool"] * 3, "user", "user"]
+    assert chat[2]["content"] == [{"type": "text", "text": "a picture"}]
+    assert [chat[3]["content"], chat[4]["content"]] == ["", "words"]
+    picture = {"type": "image_url", "image_url": {"url": PNG, "detail": "original"}}
+    assert chat[5]["content"] == [
+        {"type": "text", "text": "From the result of c0:"},
+        picture,
+        {"type": "text", "text": "From the result of c1:"},
+        picture,
+    ]
+    assert chat[6]["content"] == "and?"
+    again = chat_of([*calls[:1], *results[:1], *calls[1:2], *results[1:2]])
+    assert [message["role"] for message in again] == [
+        "assistant",
+        "tool",
+        "user",
+        "assistant",
+        "tool",
+        "user",
+    ]
+
+
+def test_a_lane_is_sent_high_for_original() -> None:
+    part = {"type": "image_url", "image_url": {"url": PNG, "detail": "original"}}
+    body = {"model": "auto", "messages": [{"role": "user", "content": [part]}]}
+    sent: Any = parse(json.dumps(body).encode()).sent()
+    assert sent["messages"][0]["content"][0]["image_url"] == {"url": PNG, "detail": "high"}
+
+
 def store(folder: Path, **limits: int) -> ResponseStore:
     config = ResponsesConfig.model_validate(limits)
     return ResponseStore(state.open_database(f"sqlite:///{folder}/state.db"), config)
@@ -170,6 +223,19 @@ def response(number: int, key: str = "k", text: str = "") -> KeptResponse:
 
 def found(kept: ResponseStore, key: str = "k", now: int = 100) -> list[int]:
     return [number for number in range(20) if kept.find(f"resp_{number}", key, now)]
+
+
+def test_outputs_are_found_by_many_ids_and_by_their_own_key_only(tmp_path: Path) -> None:
+    kept = store(tmp_path, keep_s=10)
+    for number, key in enumerate(["k", "other", "k"]):
+        assert kept.add(
+            KeptResponse(f"resp_{number}", key, "internal", number, [], {"output": [number]}), 100
+        )
+    ids = [f"resp_{number}" for number in range(2, 1200)] + ["resp_1", "resp_0"]
+    assert sorted(kept.outputs(ids, "k", 105)) == [("resp_0", "internal", [0]), ("resp_2", "internal", [2])]
+    assert kept.weight(ids, "k", 105) == 2 * len('{"output": [0]}')
+    assert (kept.weight(ids, "k", 110), [*kept.outputs(ids, "k", 110)]) == (0, [])
+    kept.close()
 
 
 def test_the_oldest_of_a_key_make_room(tmp_path: Path) -> None:

@@ -23,16 +23,20 @@ from serve.errors import ConfigError, HttpError, InvalidRequest, ResponsesUnavai
 from serve.keys.rights import Key
 from serve.router import Decided
 from serve.signals.readings import Sensitivity
-from serve.surfaces.responses import read
+from serve.surfaces.responses import read, reference
+from serve.surfaces.responses.reference import Said
 from serve.surfaces.responses.store import KeptResponse, ResponseStore
 from serve.surfaces.responses.story import Document
 from serve.surfaces.responses.surface import ResponsesExchange
+from serve.surfaces.responses.wire import ResponseRequest
 
 log = logging.getLogger("pointsman.responses")
 
 LONGEST_S = 15.0
 """So long a database may take; an answer is then given without being kept."""
 SWEEP_S = 60.0
+REFERENCED = 4
+"""So many times the largest response may those be together whose items one request names."""
 CLASS_HEADER = "x-pointsman-sensitivity"
 
 T = TypeVar("T")
@@ -49,23 +53,53 @@ class ResponseDesk:
     async def resumed(
         self, exchange: ResponsesExchange, key: Key, wishes: Mapping[str, str]
     ) -> tuple[ResponsesExchange, Mapping[str, str]]:
-        """The exchange with the conversation it continues, and the wishes with the class of that conversation.
+        """The exchange with what it continues or names, and the wishes with the class of all of that.
 
-        Raises InvalidRequest where this key has no such response, ResponsesUnavailable.
+        Raises InvalidRequest where this key has no such response or item, ResponsesUnavailable.
         """
-        earlier = exchange.request.previous_response_id
-        if earlier is None:
+        if not exchange.request.earlier:
             return exchange, wishes
-        found = await self.find(earlier, key)
+        continued = await self._continued(exchange.request, key)
+        said = await self._said(exchange.request, key)
+        # What made it confidential may have been said by a header then, which the words do not show.
+        classes = {*([continued.level] if continued else []), *(one.level for one in said.values())}
+        given = [wishes[CLASS_HEADER]] if CLASS_HEADER in wishes else []
+        whole = replace(exchange, request=await asyncio.to_thread(reference.resolved, exchange.request, said))
+        messages = continued.messages if continued else []
+        return whole.after(messages), {**wishes, CLASS_HEADER: ", ".join([*given, *sorted(classes)])}
+
+    async def _continued(self, request: ResponseRequest, key: Key) -> KeptResponse | None:
+        if request.previous_response_id is None:
+            return None
+        found = await self.find(request.previous_response_id, key)
         if found is None:
             raise InvalidRequest(
                 "previous_response_id: there is no such response, or it is not this key's, or it was not kept",
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
-        # What made it confidential may have been said by a header then, which the words do not show.
-        classes = [wishes[CLASS_HEADER]] if CLASS_HEADER in wishes else []
-        return exchange.after(found.messages), {**wishes, CLASS_HEADER: ", ".join([*classes, found.level])}
+        return found
+
+    async def _said(self, request: ResponseRequest, key: Key) -> dict[str, Said]:
+        """The responses whose items the request names, by their ids."""
+        ids = reference.responses_named(request)
+        if not ids or not await asyncio.to_thread(self._may_hold_some):
+            return {}
+        most = REFERENCED * self._config.responses.max_bytes_each
+
+        def looked(store: ResponseStore, now: int) -> dict[str, Said]:
+            if store.weight(ids, key.id, now) > most:
+                raise InvalidRequest(
+                    "input: the responses whose items it names are too large together: send the items themselves",
+                    param="input",
+                    code="body_too_large",
+                )
+            return {
+                response_id: Said.of(output, level)
+                for response_id, level, output in store.outputs(ids, key.id, now)
+            }
+
+        return await self._run(looked)
 
     def keeping(self, exchange: ResponsesExchange, decided: Decided) -> ResponsesExchange:
         """The exchange that keeps its answer, where it shall.

@@ -20,6 +20,7 @@ from serve.surfaces.responses.wire import (
     FunctionTool,
     InputImage,
     InputSound,
+    InputText,
     Item,
     MessageItem,
     Part,
@@ -92,6 +93,7 @@ class _Conversation:
         self._messages = [*earlier]
         self._called = {call_id for message in earlier for call_id in _call_ids(message)}
         self._fresh = False  # the last message is an assistant's that these very items began
+        self._pictures: list[JsonValue] = []  # of results that nothing else has followed yet
 
     def extended(self, items: Iterable[Item]) -> list[Message]:
         for i, item in enumerate(items):
@@ -101,10 +103,18 @@ class _Conversation:
                 self._call(item)
             elif isinstance(item, CallOutputItem):
                 self._answer(item, f"input[{i}]")
+        self._show()
         return self._messages
+
+    def _show(self) -> None:
+        """The images of results, behind the last of them: a chat wants results together, and text alone in them."""
+        if self._pictures:
+            self._messages.append({"role": "user", "content": self._pictures})
+            self._pictures = []
 
     def _say(self, item: MessageItem, where: str) -> None:
         content = _content(item, where)
+        self._show()
         if item.role == "assistant" and self._fresh and self._messages[-1].get("tool_calls"):
             # Between a call and its result a chat has no place for words: they join the message that calls.
             self._messages[-1]["content"] = _joined(self._messages[-1].get("content"), content)
@@ -113,6 +123,7 @@ class _Conversation:
         self._fresh = item.role == "assistant"
 
     def _call(self, item: CallItem) -> None:
+        self._show()
         if not self._fresh:
             self._messages.append({"role": "assistant"})
             self._fresh = True
@@ -128,12 +139,9 @@ class _Conversation:
             raise InvalidRequest(
                 f"{where}.call_id: no function_call before it has this call_id", param=f"{where}.call_id"
             )
-        output: JsonValue = (
-            item.output
-            if isinstance(item.output, str)
-            else [{"type": "text", "text": part.text} for part in item.output]
-        )
+        output, pictures = _result(item)
         self._messages.append({"role": "tool", "tool_call_id": item.call_id, "content": output})
+        self._pictures += pictures
         self._fresh = False
 
 
@@ -142,6 +150,18 @@ def _call_ids(message: Message) -> Iterable[str]:
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict) and isinstance(call_id := call.get("id"), str):
             yield call_id
+
+
+def _result(item: CallOutputItem) -> tuple[JsonValue, list[JsonValue]]:
+    """What a tool message says of a result, and its images with their origin."""
+    if isinstance(item.output, str):
+        return item.output, []
+    texts: list[JsonValue] = [
+        {"type": "text", "text": part.text} for part in item.output if isinstance(part, InputText)
+    ]
+    images: list[JsonValue] = [_image(part) for part in item.output if isinstance(part, InputImage)]
+    words: Message = {"type": "text", "text": f"From the result of {item.call_id}:"}
+    return texts or "", [words, *images] if images else []
 
 
 def _content(item: MessageItem, where: str) -> JsonValue:
@@ -156,8 +176,7 @@ def _part(part: Part, role: str, where: str) -> Message:
     if isinstance(part, InputImage | InputSound) and role != "user":
         raise InvalidRequest(f"{where}: only a user's message may have a part of this type", param=where)
     if isinstance(part, InputImage):
-        image: Message = {"url": part.image_url}
-        return {"type": "image_url", "image_url": image | ({"detail": part.detail} if part.detail else {})}
+        return _image(part)
     if isinstance(part, InputSound):
         return {"type": "input_audio", "input_audio": part.input_audio.model_dump()}
     if isinstance(part, Refusal):
@@ -165,6 +184,11 @@ def _part(part: Part, role: str, where: str) -> Message:
             raise InvalidRequest(f"{where}: only an assistant's message may have a refusal", param=where)
         return {"type": "refusal", "refusal": part.refusal}
     return {"type": "text", "text": part.text}
+
+
+def _image(part: InputImage) -> Message:
+    image: Message = {"url": part.image_url}
+    return {"type": "image_url", "image_url": image | ({"detail": part.detail} if part.detail else {})}
 
 
 def _joined(first: JsonValue, second: JsonValue) -> JsonValue:

@@ -4,7 +4,7 @@ Knows SQL. Does not know what a response is. Every method blocks, and raises SQL
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Index,
@@ -110,6 +111,23 @@ class ResponseStore:
             row = connection.execute(select(_RESPONSES).where(mine)).one_or_none()
         return None if row is None else _kept(row)
 
+    def weight(self, response_ids: Sequence[str], key_id: str, now: int) -> int:
+        """Characters of the documents of those that are this key's."""
+        length = func.coalesce(func.sum(func.length(_at.document)), 0)
+        with self._engine.connect().execution_options(**state.READ_ONLY) as connection:
+            mine = (_mine(some, key_id, now) for some in _few(response_ids))
+            return sum(connection.execute(select(length).where(one)).scalar_one() for one in mine)
+
+    def outputs(
+        self, response_ids: Sequence[str], key_id: str, now: int
+    ) -> Iterator[tuple[str, str, JsonValue]]:
+        """Id, class and output items of those that are this key's; one document at a time is unpacked."""
+        with self._engine.connect().execution_options(**state.READ_ONLY) as connection:
+            for some in _few(response_ids):
+                wanted = select(_at.id, _at.level, _at.document).where(_mine(some, key_id, now))
+                for row in connection.execute(wanted):
+                    yield row.id, row.level, json.loads(row.document)["output"]
+
     def remove(self, response_id: str, key_id: str, now: int) -> bool:
         """Delete it; False where this key has none of that id."""
         mine = and_(_at.id == response_id, _at.key_id == key_id, _at.expires_at > now)
@@ -147,6 +165,15 @@ class ResponseStore:
         self._to_forget = not state.forget(self._engine)
 
 
+def _mine(response_ids: Sequence[str], key_id: str, now: int) -> ColumnElement[bool]:
+    return and_(_at.id.in_(response_ids), _at.key_id == key_id, _at.expires_at > now)
+
+
+def _few(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A statement of SQLite has a limited number of values."""
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))
+
+
 def _beyond(rows: Iterable[Row[Any]], count: int, size: int) -> list[str]:
     """Ids of rows, newest first, that do not fit beside one more."""
     gone: list[str] = []
@@ -160,8 +187,8 @@ def _beyond(rows: Iterable[Row[Any]], count: int, size: int) -> list[str]:
 
 def _drop(connection: Connection, ids: list[str]) -> int:
     """How many there were to delete."""
-    for start in range(0, len(ids), 500):  # a statement of SQLite has a limited number of values
-        connection.execute(delete(_RESPONSES).where(_at.id.in_(ids[start : start + 500])))
+    for some in _few(ids):
+        connection.execute(delete(_RESPONSES).where(_at.id.in_(some)))
     return len(ids)
 
 

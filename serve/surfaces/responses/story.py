@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from serve.errors import HttpError
+from serve.surfaces.responses.reference import item_id
 from serve.wire.openai_answer import (
     ChatChunk,
     CompletionDetails,
@@ -24,7 +25,6 @@ Document = dict[str, JsonValue]
 PartKind = Literal["output_text", "refusal", "reasoning_text"]
 
 _UNFINISHED: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_PREFIX = {"message": "msg", "function_call": "fc", "reasoning": "rs"}
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class _Item:
     """An output item that is being written. `call`: id, name and arguments of a function call."""
 
     kind: str
-    id: str
+    id: str = ""  # it has one from the moment it is opened
     parts: list[_Part] = field(default_factory=list)
     call: list[str] = field(default_factory=list)
     index: int | None = None
@@ -130,7 +130,7 @@ class Story:
 
     def _write(self, kind: str, part: PartKind, text: str, logprobs: list[JsonValue]) -> Iterator[Document]:
         if self._item is None or self._item.kind != kind:
-            yield from self._open(_Item(kind, _new_id(kind)))
+            yield from self._open(_Item(kind))
         item = self._item
         assert item is not None
         if not item.parts or item.parts[-1].kind != part:
@@ -148,9 +148,7 @@ class Story:
         if item is None or not same or (delta.id and delta.id != item.call[0]):
             call_id = delta.id or f"call_{uuid.uuid4().hex[:24]}"
             name = (function.name if function else None) or ""
-            item = _Item(
-                "function_call", _new_id("function_call"), call=[call_id, name, ""], index=delta.index
-            )
+            item = _Item("function_call", call=[call_id, name, ""], index=delta.index)
             yield from self._open(item)
         if text := function.arguments if function else None:
             item.call[2] += text
@@ -160,6 +158,7 @@ class Story:
     def _open(self, item: _Item) -> Iterator[Document]:
         yield from self._close_item("completed")
         self._item = item
+        item.id = item_id(str(self._fixed["id"]), item.kind, len(self._output))
         yield self._event(
             "response.output_item.added", output_index=len(self._output), item=item.shown("in_progress")
         )
@@ -208,10 +207,6 @@ def told_whole(fixed: Document, chunks: Iterable[ChatChunk]) -> Document:
     for _ in story.close():
         pass
     return story.document()
-
-
-def _new_id(kind: str) -> str:
-    return f"{_PREFIX[kind]}_{uuid.uuid4().hex}"
 
 
 def _logprobs(found: Document | None) -> list[JsonValue]:

@@ -119,7 +119,7 @@ class Responses:
         request = read.parse(body, bounds)
         bare = ResponsesExchange(request, f"resp_{uuid.uuid4().hex}", int(time.time()), b"")
         # What it continues is not known here: the desk does it then.
-        return bare if request.previous_response_id else bare.after(())
+        return bare if request.earlier else bare.after(())
 
     def error(self, error: HttpError) -> JsonValue:
         """OpenAI's error body."""

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, field_va
 
 from serve.surfaces.fault import UNSUPPORTED
 from serve.wire import images
-from serve.wire.openai_chat import CallId, InputAudio, ShortName, Wire, bounded_schema
+from serve.wire.openai_chat import CallId, Detail, InputAudio, ShortName, Wire, bounded_schema
 
 Schema = dict[str, JsonValue]
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
@@ -36,7 +36,7 @@ class InputImage(Wire):
 
     type: Literal["input_image"]
     image_url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
 
     @field_validator("image_url")
     @classmethod
@@ -65,10 +65,13 @@ class CallItem(Wire):
     arguments: str
 
 
+ResultPart = Annotated[InputText | InputImage, Field(discriminator="type")]
+
+
 class CallOutputItem(Wire):
     type: Literal["function_call_output"]
     call_id: CallId
-    output: str | Annotated[list[InputText], Field(min_length=1, fail_fast=True)]
+    output: str | Annotated[list[ResultPart], Field(min_length=1, fail_fast=True)]
 
 
 class ReasoningItem(Wire):
@@ -77,7 +80,14 @@ class ReasoningItem(Wire):
     type: Literal["reasoning"]
 
 
-KINDS = ("message", "function_call", "function_call_output", "reasoning")
+class ItemReference(Wire):
+    """An item of an earlier answer by its id, in place of the item itself: `reference.py` finds it."""
+
+    type: Literal["item_reference"]
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+KINDS = ("message", "function_call", "function_call_output", "reasoning", "item_reference")
 
 
 def _kind(item: object) -> str | None:
@@ -91,7 +101,8 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[CallOutputItem, Tag("function_call_output")]
-    | Annotated[ReasoningItem, Tag("reasoning")],
+    | Annotated[ReasoningItem, Tag("reasoning")]
+    | Annotated[ItemReference, Tag("item_reference")],
     Discriminator(
         _kind, custom_error_type=UNSUPPORTED, custom_error_message=f"must be one of {', '.join(KINDS)}"
     ),
@@ -186,6 +197,12 @@ class ResponseRequest(Wire):
     background: Literal[False] | None = None
     conversation: None = None
     prompt: None = None
+
+    @property
+    def earlier(self) -> bool:
+        """It cannot be answered without responses that were kept: it continues one, or names items of one."""
+        named = () if isinstance(self.input, str) else self.input
+        return self.previous_response_id is not None or any(isinstance(item, ItemReference) for item in named)
 
     @property
     def functions(self) -> list[FunctionTool]:
