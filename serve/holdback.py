@@ -90,9 +90,8 @@ class HeldBack:
             yield one
 
     def _add(self, item: ChatChunk) -> list[ChatChunk]:
-        if (
-            item.usage or item.usage_doubtful
-        ):  # some lanes tell it beside the last words, some with every chunk
+        # Some lanes tell it beside the last words, some with every chunk.
+        if item.usage or item.usage_doubtful:
             told = {"usage": item.usage, "usage_doubtful": item.usage_doubtful}
             self._metered = _of(item).model_copy(update=told)
         if not item.choices:
