@@ -95,7 +95,7 @@ def _thoughts(request: ChatRequest) -> Iterator[Leaf]:
 
 
 def string_leaves(value: JsonValue, path: str = "") -> Iterator[Leaf]:
-    """Every string in `value`, object keys included, depth first.
+    """Every string in `value`, object keys included, depth first; of schemas also the numbers that may be values.
 
     Iterative on purpose: the depth of a request is the client's choice, the stack is ours.
     """
@@ -104,6 +104,8 @@ def string_leaves(value: JsonValue, path: str = "") -> Iterator[Leaf]:
         here, item = stack.pop()
         if isinstance(item, str):
             yield Leaf(here, item)
+        elif isinstance(item, int | float) and _tells(here, item):
+            yield Leaf(here, str(item))
         elif isinstance(item, list):
             stack.extend((f"{here}[{i}]", item[i]) for i in range(len(item) - 1, -1, -1))
         elif isinstance(item, dict):
@@ -112,6 +114,13 @@ def string_leaves(value: JsonValue, path: str = "") -> Iterator[Leaf]:
                 stack.append((inner, item[key]))
                 if key not in _WIRE_KEYS:
                     stack.append((f"{inner}#key", key))
+
+
+def _tells(path: str, number: float) -> bool:
+    """Whether a number may be somebody's: the client wrote it into a schema, it is long, and it is no bound."""
+    if isinstance(number, bool) or len(str(number)) <= _SHORT_NUMBER:
+        return False
+    return (".parameters" in path or ".schema" in path) and path.rpartition(".")[2] not in _BOUNDS
 
 
 def _text(message: Message) -> str:
@@ -149,6 +158,12 @@ def _user_parts(messages: Sequence[Message]) -> Iterator[UserPart]:
         if isinstance(message, UserMessage) and not isinstance(message.content, str):
             yield from message.content
 
+
+_SHORT_NUMBER = 6
+_BOUNDS = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+    | {"minLength", "maxLength", "minItems", "maxItems"}
+)
 
 # Keys that only our own wire models can put there: they hold no client text.
 _WIRE_KEYS = frozenset(

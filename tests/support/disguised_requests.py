@@ -3,6 +3,7 @@
 Knows bodies of requests. Does not send them.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -97,6 +98,10 @@ def _arguments(body: Body, text: str) -> None:
     _split_calls(body, [text])
 
 
+def _in_json(text: str) -> str:
+    return json.dumps({"path": "notes.md", "content": f"x\n{text}\ny"})
+
+
 def _result(body: Body, text: str) -> None:
     _split_results(body, [text])
 
@@ -123,7 +128,10 @@ HIDING: Mapping[str, Hide] = {
     "property-name": _tool_key,
     "answer-schema": _answer_schema,
     "arguments": _arguments,
+    "arguments-json": lambda body, text: _arguments(body, _in_json(text)),
+    "arguments-json-twice": lambda body, text: _arguments(body, json.dumps({"call": _in_json(text)})),
     "tool-result": _result,
+    "tool-result-json": lambda body, text: _result(body, _in_json(text)),
 }
 # What the wire allows; nothing longer would pass the parser.
 MOST = {"name": 128, "user-id": 512, "stop": 1024}

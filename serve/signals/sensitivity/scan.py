@@ -5,8 +5,9 @@ not know what any detector looks for.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from serve.request import Leaf, RequestView
@@ -27,6 +28,7 @@ from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import BACKWARDS, fold, forwards
 from serve.signals.sensitivity.levels import finding
 from serve.signals.sensitivity.own import NOTHING, Own
+from serve.signals.sensitivity.unquote import unquote
 from serve.signals.sensitivity.views import JOINED_PATHS, joined, openings, safe_path
 
 _CHUNK = 1 << 20
@@ -74,10 +76,8 @@ def read(view: RequestView, own: Own = NOTHING) -> SensitivityReading:
     `own` adds the words of an organisation and raises the class of rules.
     """
     findings = [finding("opaque", "unreadable_part", safe_path(path)) for path in view.opaque]
-    texts, unread = _safely("reading", lambda: _unfold(_sources(view)), lambda failed: ([], [failed]))
-    # For markings alone: in texts that repeat, others would find a number beside the word of another text.
-    lines, unclear = _safely("reading", lambda: _unfold(openings(view)), lambda failed: ([], [failed]))
-    findings += unread + unclear
+    texts, lines, unread = _safely("reading", lambda: _readings(view), lambda failed: ([], [], [failed]))
+    findings += unread
     for detector in (*DETECTORS, Detector("dictionary", bool, own.find)):
         seen = texts + lines if detector.name == "labels" else texts
         findings += _safely(detector.name, partial(_sweep, detector, seen, own), lambda failed: [failed])
@@ -109,6 +109,27 @@ def _sweep(detector: Detector, texts: Iterable[Text], own: Own) -> list[Finding]
     ]
 
 
+def _readings(view: RequestView) -> tuple[list[Text], list[Text], list[Finding]]:
+    """What every detector reads, what only markings are looked for in, and what could not be read."""
+    unquoted = [(leaf.path, unquote(leaf.text)) for leaf in view.leaves]
+    findings = [
+        finding("opaque", "opaque_blob", safe_path(path))
+        for path, readings in unquoted
+        if not all(one.settled for one in readings)
+    ]
+    inner = (
+        Leaf(path, text)
+        for path, readings in unquoted
+        for one in readings
+        for text in (one.whole, *one.strings)
+    )
+    told = replace(view, leaves=tuple(Leaf(path, readings[0].whole) for path, readings in unquoted))
+    texts, unread = _unfold(chain(inner, joined(told)))
+    # For markings alone: in texts that repeat, others would find a number beside the word of another text.
+    lines, unclear = _unfold(openings(told))
+    return texts, lines, findings + unread + unclear
+
+
 def _unfold(leaves: Iterable[Leaf]) -> tuple[list[Text], list[Finding]]:
     """Every distinct reading of every text, and the blobs that stayed closed."""
     paths: dict[str, str] = {}
@@ -119,11 +140,6 @@ def _unfold(leaves: Iterable[Leaf]) -> tuple[list[Text], list[Finding]]:
                 opaque = _read_into(paths, safe_path(leaf.path), text)
                 findings += [finding("opaque", "opaque_blob", safe_path(leaf.path))] if opaque else []
     return [Text(path, text.encode()) for text, path in paths.items()], findings
-
-
-def _sources(view: RequestView) -> Iterator[Leaf]:
-    yield from view.leaves
-    yield from joined(view)
 
 
 def _read_into(paths: dict[str, str], path: str, text: str) -> bool:

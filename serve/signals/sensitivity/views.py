@@ -19,6 +19,8 @@ _MOST_PIECES = 4
 _SEPARATOR = "\n\n"
 
 _MESSAGE = Pattern(r"^((?:messages|input)\[[0-9]+\])")
+_SHOWN = Pattern(r"\.(?:default|const|example|examples\[[0-9]+\]|enum\[[0-9]+\])$")
+_PROPERTY = Pattern(r"\.properties\.([^.\[\]]+)$")
 _STRUCTURE = frozenset(
     ("role", "type", "id", "tool_call_id", "call_id", "name", "model", "detail", "status", "object")
 )
@@ -57,8 +59,26 @@ def joined(view: RequestView) -> Iterator[Leaf]:
             if text not in seen:
                 seen.add(text)
                 yield Leaf(path, text)
+    yield from _named(view.leaves)
     if not any(_message(leaf) for leaf in view.leaves):
         yield from (Leaf(_JOINED_PATH, text) for text in (view.conversation, view.instructions, view.prompt))
+
+
+def _named(leaves: Sequence[Leaf]) -> Iterator[Leaf]:
+    """Each value of a schema behind its name: the key it stands under, or the property it is an example of."""
+    names = {leaf.path.removesuffix("#key"): leaf.text for leaf in leaves if leaf.path.endswith("#key")}
+    for leaf in leaves if names else ():
+        name = names.get(leaf.path)
+        if _SHOWN.found(leaf.path):
+            parent = leaf.path.rpartition(".")[0]
+            name = names.get(parent) or _property(parent)
+        if name and not leaf.path.endswith("#key"):
+            yield Leaf(leaf.path, f"{name}: {leaf.text}")
+
+
+def _property(path: str) -> str:
+    """The property that a schema at `path` is for. One whose name is a word of the wire has no leaf for it."""
+    return next((hit.value for hit in _PROPERTY.hits(path)), "")
 
 
 def openings(view: RequestView) -> Iterator[Leaf]:
