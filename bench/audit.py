@@ -55,7 +55,7 @@ async def _measure(url: str, clients: int, requests: int) -> dict[str, float]:
     async def client(count: int) -> None:
         for _ in range(count):
             began = time.perf_counter()
-            fault = await writer.durable(_intent())
+            fault = await writer.write(_intent()).fault()
             waits.append(time.perf_counter() - began)
             assert fault is None, fault
             writer.submit(_outcome())

@@ -103,10 +103,6 @@ class Writer:
             told.set_result("too many records wait to be written")
         return Promise(told, self._settings.write_timeout_s)
 
-    async def durable(self, draft: Draft) -> str | None:
-        """None once the record is on the disk; else why it is not (it may get there later)."""
-        return await self.write(draft).fault()
-
     def close(self, within_s: float = 10) -> None:
         """Write what waits, once more if that fails, and end the thread. Blocks."""
         with self._wake:

@@ -26,17 +26,17 @@ def fill(file: Path) -> None:
 async def main(folder: Path) -> None:
     url, ballast = f"sqlite:///{folder / 'state.db'}", folder / "ballast"
     writer = Writer(url, AuditConfig(write_timeout_s=WITHIN_S))
-    assert await writer.durable(Draft.of(Opened(version="1"), "dec_0")) is None
+    assert await writer.write(Draft.of(Opened(version="1"), "dec_0")).fault() is None
     fill(ballast)
     end = time.monotonic() + WITHIN_S
-    while (fault := await writer.durable(Draft.of(Opened(version="1"), "dec_1"))) is None:
+    while (fault := await writer.write(Draft.of(Opened(version="1"), "dec_1")).fault()) is None:
         assert time.monotonic() < end, "a full disk is not noticed"
     print(f"full: {fault}")
     ballast.unlink()
     while writer.fault is not None:
         assert time.monotonic() < end + WITHIN_S, "it does not come back"
         await asyncio.sleep(0.05)
-    assert await writer.durable(Draft.of(Opened(version="1"), "dec_2")) is None
+    assert await writer.write(Draft.of(Opened(version="1"), "dec_2")).fault() is None
     print("well again")
     await asyncio.to_thread(writer.close)
     with rows.reading(url) as connection:

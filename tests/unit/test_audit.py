@@ -230,7 +230,7 @@ def test_a_chain_that_vanished_as_a_whole_is_noticed_by_its_kept_head(url: str) 
 def test_what_waits_for_its_record_goes_on_once_others_can_read_it(url: str) -> None:
     async def go(made: Writer) -> None:
         for number in range(20):
-            assert await made.durable(intent(number)) is None
+            assert await made.write(intent(number)).fault() is None
             with changing(url) as connection:
                 found = select(RECORDS.c.seq).where(RECORDS.c.decision == f"dec_{number}")
                 assert connection.execute(found).scalar_one() == number + 2
@@ -245,7 +245,7 @@ def test_two_writers_leave_no_orphans(url: str) -> None:
 
     async def go(made: Writer, first: int) -> None:
         async def one(number: int) -> None:
-            assert await made.durable(intent(number)) is None
+            assert await made.write(intent(number)).fault() is None
             made.submit(outcome(number))
 
         for start in range(first, first + count, 50):
@@ -271,18 +271,18 @@ def test_a_log_that_cannot_be_written_says_so_at_once_and_comes_back_by_itself(u
     """A3: and what was noted meanwhile is written then."""
 
     async def go(made: Writer) -> None:
-        assert await made.durable(intent(1)) is None
+        assert await made.write(intent(1)).fault() is None
         with changing(url) as connection:
             connection.execute(text("ALTER TABLE audit_records RENAME TO audit_away"))
             connection.execute(text("CREATE VIEW audit_records AS SELECT 1 AS one"))
-        assert await made.durable(intent(2)) is not None
+        assert await made.write(intent(2)).fault() is not None
         assert made.fault is not None
         made.submit(outcome(1))
         with changing(url) as connection:
             connection.execute(text("DROP VIEW audit_records"))
             connection.execute(text("ALTER TABLE audit_away RENAME TO audit_records"))
         await asyncio.to_thread(until, lambda: made.fault is None)
-        assert await made.durable(intent(3)) is None
+        assert await made.write(intent(3)).fault() is None
 
     with writer(url) as made:
         asyncio.run(go(made))
