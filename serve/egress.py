@@ -17,6 +17,12 @@ from serve.request import RequestView, string_leaves
 from serve.signals import sensitivity
 from serve.signals.readings import Sensitivity
 
+IDLE_S = 4.0
+"""How long an unused connection is kept: less than the 5 s after which vLLM, uvicorn and Node.js close theirs.
+
+Whoever sends while the other side closes loses the request, and may have to pay for it.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Permit:
@@ -83,7 +89,9 @@ def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
         event_hooks={"response": [_unread]},
         timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
         limits=httpx2.Limits(
-            max_connections=lane.max_in_flight, max_keepalive_connections=lane.max_in_flight
+            max_connections=lane.max_in_flight,
+            max_keepalive_connections=lane.max_in_flight,
+            keepalive_expiry=IDLE_S,
         ),
     )
 

@@ -135,7 +135,7 @@ def test_confidence_is_read_from_what_the_lane_says(scene: Callable[..., Scene],
 def test_what_failed_counts_nowhere_but_is_counted(
     scene: Callable[..., Scene], data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    s = scene(models={"local-tools": "500", "local-general": "500"})
+    s = scene(models={"local-tools": "500", "local-general": "500"}, dispatch={"cooldown_s": 1})
     out = data / "out.json"
     for subject in ("confidence", "preambles"):
         given = [subject, "--data", str(data), "--url", s.url, "--json", str(out), "--sample", "3"]

@@ -29,6 +29,9 @@ from serve.signals.gather import Judges
 from tests.support.memory import memory_folder
 from tests.support.upstream import ThreadedUpstream
 
+KEEP_ALIVE_S = (
+    90  # as long as Serve: a client that waits for the 5 s of a `Retry-After` finds its connection open
+)
 ALL = ["tools", "json_schema", "logprobs", "n"]
 
 
@@ -130,7 +133,8 @@ async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]
     own = _own_state(settings, box["folder"])
     audit, tracking = open_audit(own), open_tracking(own)
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit, tracking)
-    server = uvicorn.Server(uvicorn.Config(http_app(router), host="127.0.0.1", port=0, log_level="warning"))
+    http = uvicorn.Config(http_app(router), port=0, log_level="warning", timeout_keep_alive=KEEP_ALIVE_S)
+    server = uvicorn.Server(http)
     box |= {"server": server, "router": router, "proxy": proxy, "loop": asyncio.get_running_loop()}
     router.ledger.start()
     task = asyncio.create_task(server.serve())

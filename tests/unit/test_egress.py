@@ -1,5 +1,6 @@
 """The gate believes neither the permit nor the text alone, and its client goes nowhere but straight there."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -205,3 +206,30 @@ def test_the_client_follows_no_redirects_and_keeps_within_its_lanes_bound() -> N
     http = egress.client(lane(config(), "global"))
     assert not http.follow_redirects
     assert not http.trust_env
+
+
+async def test_no_request_goes_out_on_a_connection_that_the_upstream_may_be_closing() -> None:
+    """vLLM closes what was idle for 5 s. A request that meets that on its way is lost."""
+    ends: list[asyncio.Event] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(asyncio.Event())
+        end = ends[-1]
+        while await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        end.set()
+
+    upstream = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = upstream.sockets[0].getsockname()[1]
+    async with upstream:
+        async with egress.client(lane(config(), "device")) as client:
+            for pause_s, made in ((0, 1), (0, 1), (4.3, 2)):
+                await asyncio.sleep(pause_s)
+                assert (await client.get(f"http://127.0.0.1:{port}/")).text == "ok"
+                assert len(ends) == made
+        await asyncio.gather(*(end.wait() for end in ends))
