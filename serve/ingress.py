@@ -17,6 +17,7 @@ from serve.cache import desk as cache_desk
 from serve.cache import slot as cache_slot
 from serve.config import SWITCHED_OFF
 from serve.dashboard.routes import DashboardRoutes
+from serve.decision import LaneState
 from serve.edge_answer import EventStream, unless_gone
 from serve.edge_error import CHAT, MESSAGES, Handler, guarded
 from serve.edge_models import ModelRoutes
@@ -30,7 +31,6 @@ from serve.ledger import money, purse, told
 from serve.metrics.routes import MetricsRoute
 from serve.openapi import document as openapi
 from serve.outcomes.routes import OutcomeRoutes
-from serve.policy import LaneState
 from serve.preambles import chosen as preambles
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.journal import AuditJournal, Journal

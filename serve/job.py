@@ -14,7 +14,7 @@ from serve import holdback
 from serve.audit.port import NOT_WANTED, Written
 from serve.checks import Checks
 from serve.config import ConfidenceConfig
-from serve.policy import Decision
+from serve.decision import Decision
 from serve.preambles.config import Preamble
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion

@@ -4,6 +4,7 @@ from pydantic import JsonValue
 
 from serve import policy
 from serve.config import Config, Lane
+from serve.exclusions import off_because
 from serve.signals.readings import Sensitivity
 
 
@@ -33,5 +34,5 @@ def _lane(lane: Lane, level: Sensitivity, config: Config) -> dict[str, JsonValue
         "location": lane.location,
         "may": may,
         "by": f"policy.locations.{level.label} {'has' if may else 'has not'} {lane.location}",
-        "off": policy.off_because(lane),
+        "off": off_because(lane),
     }

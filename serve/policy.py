@@ -4,75 +4,19 @@ Pure: no I/O, no clock, no await. The same inputs give the same decision, so a d
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 
-from serve.config import ON_PREMISES, SWITCHED_OFF, Config, Lane, Rule, When
+from serve import reasons
+from serve.config import Config, Lane, Rule, When
+from serve.decision import Decision, Exclusion, LaneState, Reason
 from serve.egress import Permit
-from serve.errors import (
-    BudgetExceeded,
-    EgressDenied,
-    KeyForbids,
-    LedgerUnavailable,
-    NoLaneAble,
-    NoLaneAvailable,
-)
+from serve.exclusions import exclusions, nobody
 from serve.ledger.money import micro
-from serve.preambles import chosen as preambles
 from serve.request import RequestView
 from serve.routing_table import Choice
 from serve.signals import task
-from serve.signals.readings import BudgetReading, Sensitivity, SessionReading, Signals, TaskReading, TaskType
+from serve.signals.readings import Sensitivity, SessionReading, Signals, TaskReading, TaskType
 from serve.wish import Preference, Wish
-
-# From here on more than half of the likely gain is the prior.
-UNFAMILIAR = 0.5
-
-
-class LaneState(IntEnum):
-    """How free a lane is, best first."""
-
-    READY = 0
-    FULL = 1
-    DOWN = 2
-    OFF = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A stable code and the sentence that explains it."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """A lane that may not answer, and why: `class`, `key`, `context`, `off`, `budget` or `cannot:<capability>`."""
-
-    lane: str
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Where one request may go, in order, and why. Made once; dispatch only walks it."""
-
-    chain: tuple[str, ...]
-    permit: Permit
-    reasons: tuple[Reason, ...]
-    excluded: tuple[Exclusion, ...]
-    policy_version: str
-    spilled_from: str | None = None  # the lane that would have been first, were it not full or down
-    choice: Choice | None = None  # of the routing table, where nothing else said which lanes come first
-    review: Reason | None = None  # why a person must approve the answer before anybody gets it
-    rule: str | None = None  # the rule that ordered the lanes, None where the client's wish did
-
-    @property
-    def reason(self) -> str:
-        """The code of the reason that weighed most."""
-        return self.reasons[0].code
 
 
 def decide(
@@ -85,7 +29,7 @@ def decide(
     """
     level = max(signals.sensitivity.level, wish.at_least)
     permit = Permit(level, config.policy.permits(level), wish.exempt)
-    excluded = tuple(_exclusions(signals, view, wish, permit, states, config))
+    excluded = tuple(exclusions(signals, view, wish, permit, states, config))
     shut_out = {item.lane: item for item in excluded}
     if view.embeds:
         return _embedding(wish, permit, excluded, states, signals, config)
@@ -98,26 +42,26 @@ def decide(
         wanted.sort(key=lambda name: costs.get(name, 0))
     open_lanes = [name for name in wanted if name not in shut_out]
     if not open_lanes:
-        raise _nobody(wanted, shut_out, permit, signals.budget)
+        raise nobody(wanted, shut_out, permit, signals.budget)
     stays = None if scarce else _stays(rule, wish, signals.session, open_lanes)
     if stays is not None:
         for names in (wanted, open_lanes):
             names.insert(0, names.pop(names.index(stays.lane)))
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
-    reasons = (
-        *_reasons(
+    why = (
+        *reasons.placing(
             Reason(rule.name, rule.because), wish, wanted, open_lanes, chain, shut_out, states, signals, stays
         ),
-        *_row(choice, wish),
-        *_thrift(signals, scarce),
-        *_doubts(signals, config),
-        *_exempted(signals),
+        *reasons.row(choice, wish),
+        *reasons.thrift(signals, scarce),
+        *reasons.doubts(signals, config),
+        *reasons.exempted(signals),
     )
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
     review = _review(level, signals, view, wish, config)
     by_rule = None if wish.pin or wish.prefer else rule.name
     by_table = None if wish.pin or wish.prefer or scarce or stays else choice
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from, by_table, review, by_rule)
+    return Decision(chain, permit, why, excluded, config.version, spilled_from, by_table, review, by_rule)
 
 
 _EMBEDDINGS = Reason(
@@ -145,12 +89,12 @@ def _embedding(
     family = [name for name in wanted if _model(name, config) == model] if model else wanted
     open_lanes = [name for name in family if name not in shut_out]
     if not open_lanes:
-        raise _nobody(family or [lane.name for lane in config.lanes], shut_out, permit, signals.budget)
+        raise nobody(family or [lane.name for lane in config.lanes], shut_out, permit, signals.budget)
     chain = tuple(sorted(open_lanes, key=lambda name: states[name]))
-    told = _reasons(_EMBEDDINGS, wish, wanted, open_lanes, chain, shut_out, states, signals, None)
-    reasons = (*told, *_exempted(signals))
+    told = reasons.placing(_EMBEDDINGS, wish, wanted, open_lanes, chain, shut_out, states, signals, None)
+    why = (*told, *reasons.exempted(signals))
     spilled_from = open_lanes[0] if chain[0] != open_lanes[0] else None
-    return Decision(chain, permit, reasons, excluded, config.version, spilled_from)
+    return Decision(chain, permit, why, excluded, config.version, spilled_from)
 
 
 _PASSING = frozenset({"off", "budget"})
@@ -286,131 +230,3 @@ def _matches(preference: Preference | None, lane: Lane) -> bool:
     if preference == "cloud":
         return lane.location in ("eu", "global")
     return lane.tier >= (3 if preference == "tier3" else 2)
-
-
-def _exclusions(
-    signals: Signals,
-    view: RequestView,
-    wish: Wish,
-    permit: Permit,
-    states: Mapping[str, LaneState],
-    config: Config,
-) -> Iterator[Exclusion]:
-    held = signals.context.input_tokens if signals.context.longest is None else signals.context.longest
-    tokens = held + (view.output_tokens or 0)
-    unpaid = dict(signals.budget.refused)
-    for lane in config.lanes:
-        missing = sorted(view.needs - lane.capabilities)
-        needed = tokens + preambles.tokens(config, lane.name, signals.task)
-        if lane.embeddings is not view.embeds:
-            what, text = (
-                ("embeddings", "makes no embeddings") if view.embeds else ("chat", "makes embeddings only")
-            )
-            yield Exclusion(lane.name, f"cannot:{what}", text)
-        elif lane.location not in permit.locations:
-            text = f"{permit.level.label} data may not go to {lane.location}"
-            yield Exclusion(lane.name, "class", text)
-        elif wish.lanes is not None and lane.name not in wish.lanes:
-            yield Exclusion(lane.name, "key", "the key may not use it")
-        elif lane.kind != "encoder" and needed > lane.context:  # an encoder counts in tokens of its own
-            yield Exclusion(lane.name, "context", f"needs {needed:,} tokens, holds {lane.context:,}")
-        elif missing:
-            yield Exclusion(lane.name, f"cannot:{missing[0]}", f"cannot do {', '.join(missing)}")
-        elif view.remote_media and lane.location in ON_PREMISES:
-            # Its server would open the address, from inside the network, for a stranger.
-            yield Exclusion(lane.name, "cannot:fetch", "fetches no images: send them as data: URLs")
-        elif not lane.enabled or states[lane.name] is LaneState.OFF:
-            yield Exclusion(lane.name, "off", off_because(lane) or "switched off")
-        elif lane.name in unpaid:
-            yield Exclusion(lane.name, "budget", unpaid[lane.name])
-
-
-def off_because(lane: Lane) -> str | None:
-    """Why the configuration keeps the lane from answering anybody, None when it does not."""
-    if not lane.enabled:
-        return SWITCHED_OFF
-    return None if lane.kind == "engine" else lane.off_because
-
-
-def _nobody(
-    wanted: list[str], shut_out: Mapping[str, Exclusion], permit: Permit, budget: BudgetReading
-) -> EgressDenied | KeyForbids | NoLaneAble | NoLaneAvailable | BudgetExceeded:
-    why = "; ".join(f"{name}: {shut_out[name].text}" for name in wanted)
-    codes = {shut_out[name].code for name in wanted}
-    unable = codes - {"class", "key", "off", "budget"}
-    if "budget" in codes:
-        words = f"No lane that costs nothing may answer this request ({why})"
-        return LedgerUnavailable(words) if budget.down else BudgetExceeded(words)
-    if unable == {"context"}:
-        message = f"The request is too long for every lane it may use ({why})"
-        return NoLaneAble(message, code="context_length_exceeded")
-    if "off" in codes and not unable:
-        return NoLaneAvailable(f"No permitted lane is switched on ({why})")
-    if "class" in codes:
-        return EgressDenied(
-            f"The request is {permit.level.label} and no lane it may use can answer it ({why})"
-        )
-    if "key" in codes:
-        return KeyForbids(f"No lane that this key may use can answer this request ({why})")
-    return NoLaneAble(f"No lane can answer this request ({why})")
-
-
-def _reasons(
-    rule: Reason,
-    wish: Wish,
-    wanted: list[str],
-    open_lanes: list[str],
-    chain: tuple[str, ...],
-    shut_out: Mapping[str, Exclusion],
-    states: Mapping[str, LaneState],
-    signals: Signals,
-    stays: SessionReading | None,
-) -> Iterator[Reason]:
-    chosen, first = chain[0], open_lanes[0]
-    if chosen != first:
-        code = "overflow" if states[first] is LaneState.FULL else "lane_down"
-        yield Reason(code, f"{first} is {states[first].name.lower()}, so {chosen} goes first.")
-    barred = next((shut_out[name] for name in wanted[: wanted.index(first)]), None)
-    if barred is not None and barred.code == "class":
-        yield Reason(f"sensitivity_{_level(signals, wish)}", f"Not {barred.lane}: {barred.text}.")
-    elif barred is not None:
-        yield Reason(f"lane_{barred.code.partition(':')[0]}", f"Not {barred.lane}: {barred.text}.")
-    if wish.pin:
-        yield Reason("pinned", f"The client asked for {wish.pin} by name.")
-        return
-    if wish.prefer:
-        yield Reason(f"wish_{wish.prefer}", f"The client asked for {wish.prefer}.")
-    if stays is not None:
-        yield Reason("session", f"{stays.lane} answered last in this session, so it goes on there.")
-    yield rule
-
-
-def _row(choice: Choice | None, wish: Wish) -> Iterator[Reason]:
-    if choice is not None and not wish.pin:
-        yield Reason(f"row_{choice.task}", choice.text)
-
-
-def _thrift(signals: Signals, scarce: bool) -> Iterator[Reason]:
-    if scarce:
-        used = f"{signals.budget.share:.0%} of {signals.budget.tightest} is used"
-        yield Reason("budget_downgrade", f"{used}: lanes that cost less come first.")
-
-
-def _doubts(signals: Signals, config: Config) -> Iterator[Reason]:
-    """Whether a rule on the likely gain had to go by little more than the prior."""
-    asked = any(rule.when.gain_at_least is not None for rule in config.policy.rules)
-    table = config.policy.table
-    asked = asked or (table is not None and any(row.threshold is not None for row in table.tasks.values()))
-    if asked and signals.scout.unfamiliar >= UNFAMILIAR:
-        yield Reason(
-            "unfamiliar_prompt", "The prompt is unlike the training data: its likely gain is a prior."
-        )
-
-
-def _exempted(signals: Signals) -> Iterator[Reason]:
-    if rules := sorted({found.rule for found in signals.sensitivity.set_aside}):
-        yield Reason("rules_set_aside", f"The key sets aside what was found: {', '.join(rules)}.")
-
-
-def _level(signals: Signals, wish: Wish) -> str:
-    return Sensitivity(max(signals.sensitivity.level, wish.at_least)).label

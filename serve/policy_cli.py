@@ -13,6 +13,7 @@ from serve import matrix as matrices
 from serve import policy
 from serve.config import Config, load
 from serve.errors import ConfigError
+from serve.exclusions import off_because
 from serve.ledger import money
 from serve.signals.readings import Sensitivity
 
@@ -63,7 +64,7 @@ def _lanes(config: Config) -> Table:
     for lane in config.lanes:
         allowed = (lane.location in config.policy.permits(level) for level in Sensitivity)
         cells = (Text("may", "green") if may else Text("may not", "red") for may in allowed)
-        table.add_row(lane.name, lane.location, policy.off_because(lane) or "", *cells)
+        table.add_row(lane.name, lane.location, off_because(lane) or "", *cells)
     places = (", ".join(sorted(config.policy.permits(level))) or "nowhere" for level in Sensitivity)
     table.add_row("by policy.locations", "", "", *places, style="dim")
     return table
@@ -71,7 +72,7 @@ def _lanes(config: Config) -> Table:
 
 def _chains(config: Config) -> Table:
     table = _table("rule")
-    off = {lane.name for lane in config.lanes if policy.off_because(lane)}
+    off = {lane.name for lane in config.lanes if off_because(lane)}
     for rule in config.policy.rules:
         chains = (policy.fallbacks(rule, level, config) for level in Sensitivity)
         table.add_row(rule.name, *(_chain(chain, off) for chain in chains))

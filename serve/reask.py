@@ -12,10 +12,10 @@ from pydantic import JsonValue
 from serve import spoken, verdict
 from serve.attempts import body_of
 from serve.config import ON_PREMISES, Config
+from serve.decision import LaneState
 from serve.job import Job
 from serve.lane_errors import AnswerInvalid
 from serve.lanes.load import LaneLoad
-from serve.policy import LaneState
 from serve.request import Capability
 from serve.signals import context
 from serve.wire.openai_answer import ChatCompletion

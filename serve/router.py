@@ -22,6 +22,7 @@ from serve.cache.desk import CacheDesk
 from serve.cache.slot import NOWHERE, Slot
 from serve.checks import Checks
 from serve.config import ConfidenceConfig, Config
+from serve.decision import Decision
 from serve.dispatch import Answer, Attempt, Dispatcher, Job, body_of
 from serve.errors import HttpError
 from serve.keys.limiter import Visit
@@ -36,7 +37,6 @@ from serve.ledger.purse import SESSION_HEADER, Purse
 from serve.ledger.terms import Terms
 from serve.metrics.meters import Meters
 from serve.outcomes.port import NoTracking, Tracking
-from serve.policy import Decision
 from serve.preambles import chosen as preambles
 from serve.preambles.config import Preamble
 from serve.reload import Reload

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from serve.wire.openai_answer import Usage
 
 if TYPE_CHECKING:
-    from serve.policy import Decision
+    from serve.decision import Decision
     from serve.router import Decided
 
 

@@ -21,7 +21,8 @@ from bench.quality.disguise import CLOTHES
 from bench.quality.outcomes import Duel, duels
 from models.scout.prescout import PreScout
 from serve.config import Config, load
-from serve.policy import LaneState, decide
+from serve.decision import LaneState
+from serve.policy import decide
 from serve.request import RequestView, view_of
 from serve.signals import constraints, context, sensitivity, task
 from serve.signals.readings import Signals

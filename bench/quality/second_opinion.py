@@ -23,7 +23,8 @@ from bench.quality.routing import CONFIG, view
 from models.scout.causal_training import Kept
 from models.scout.prescout import PreScout
 from serve.config import Config, ScoutConfig, SignalsConfig, load
-from serve.policy import LaneState, decide, scout_matters
+from serve.decision import LaneState
+from serve.policy import decide, scout_matters
 from serve.request import RequestView
 from serve.scout import Judge, folder, loaded
 from serve.signals import constraints, context, sensitivity, task

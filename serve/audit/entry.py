@@ -13,10 +13,10 @@ from serve.audit.port import NOT_WANTED, Audit, Written
 from serve.audit.records import Draft, Intent, Outcome, Place, Refused, Tried, code
 from serve.audit.revisions import answered
 from serve.config import ON_PREMISES, Config
+from serve.decision import Decision, Reason
 from serve.errors import AuditUnavailable, HttpError
 from serve.job import Answer, ChunkStream
 from serve.lane_errors import LaneInterrupted, LaneUnrecorded
-from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity, Signals
 from serve.trail import Ended, Trail
 from serve.wire.openai_answer import ChatChunk

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from serve.cache.gathered import Gathered
 from serve.cache.store import CacheStore
+from serve.decision import Reason
 from serve.job import Answer
-from serve.policy import Reason
 from serve.signals.readings import Sensitivity
 from serve.trail import Trail
 from serve.wire.openai_answer import ChatChunk, ChatCompletion, as_chunks

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from serve.config import Config, DispatchConfig, EngineLane, Lane
+from serve.decision import LaneState
 from serve.lane_errors import LaneError
 from serve.lanes.health import Health
 from serve.lanes.place import UNMEASURED_S, Call, Place
-from serve.policy import LaneState
 from serve.retries import Blame, rule
 from serve.window import Window
 

@@ -1,8 +1,8 @@
 """What is read when somebody looks, rather than counted: how full the lanes are, and what can be written."""
 
+from serve.decision import LaneState
 from serve.metrics import catalogue as of
 from serve.metrics.sheet import Series, Sheet
-from serve.policy import LaneState
 from serve.router import Router
 
 

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from serve import config as configs
 from serve import policy, yaml_file
 from serve.config import ON_PREMISES, Config, Lane, Location, PolicyConfig, Rule, When
+from serve.decision import LaneState
 from serve.errors import ConfigError, HttpError
+from serve.exclusions import off_because
 from serve.policies import situation
-from serve.policy import LaneState
 from serve.signals.readings import Sensitivity, TaskReading
 from serve.wish import Preference, Wish
 
@@ -167,7 +168,7 @@ def _doubts(config: Config) -> Iterator[str]:
         lanes = [lane for lane in config.lanes if lawful(level, lane, config.policy)]
         if not lanes:
             yield f"{level.label} data has no lane: every such request is refused"
-        off = [f"{lane.name} ({why})" for lane in lanes if (why := policy.off_because(lane))]
+        off = [f"{lane.name} ({why})" for lane in lanes if (why := off_because(lane))]
         if lanes and len(off) == len(lanes):
             yield f"{level.label} data has only lanes that are off now: {', '.join(off)}"
     yield from _empty_tiers(config)

@@ -16,6 +16,7 @@ from models.scout.prescout import PreScout
 from serve import config as configs
 from serve import policy, schemas, wish, yaml_file
 from serve.config import Config
+from serve.decision import Decision, LaneState
 from serve.errors import ConfigError, HttpError
 from serve.keys.rights import Rights
 from serve.ledger import purse
@@ -23,7 +24,6 @@ from serve.ledger.estimate import Size, usual, worst
 from serve.ledger.money import micro
 from serve.ledger.prices import tariffs
 from serve.policies import situation
-from serve.policy import LaneState
 from serve.request import RequestView, view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import BudgetReading, Difficulty, Sensitivity, Signals, TaskReading, TaskType
@@ -222,7 +222,7 @@ def _refused(expect: Expected, error: HttpError, signals: Signals | None) -> Ite
         yield "class", expect.data_class, level
 
 
-def _differences(expect: Expected, made: policy.Decision, signals: Signals) -> Iterator[tuple[str, str, str]]:
+def _differences(expect: Expected, made: Decision, signals: Signals) -> Iterator[tuple[str, str, str]]:
     if expect.refused is not None:
         yield "refused", expect.refused, f"no: goes to {made.chain[0]}"
     found = {

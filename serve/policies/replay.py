@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serve import policy
 from serve.config import Config, Rule, When
+from serve.decision import LaneState
 from serve.errors import ConfigError, HttpError
 from serve.ledger.money import micro
 from serve.ledger.prices import tariffs
 from serve.policies import situation
 from serve.policies.check import only
 from serve.policies.golden import Class
-from serve.policy import LaneState
 from serve.request import Capability, RequestView
 from serve.signals.readings import DIFFICULTIES, Difficulty, Sensitivity, Signals, TaskReading, TaskType
 from serve.wish import LATENCIES, STAKES, Wish

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from serve import policy
 from serve.config import Config, EngineLane, Lane, Rule, When
+from serve.exclusions import off_because
 from serve.ledger.prices import price_of
 from serve.signals.readings import Sensitivity
 
@@ -49,7 +50,7 @@ def _places(config: Config) -> Iterator[str]:
 def _lanes(config: Config) -> Iterator[str]:
     for lane in config.lanes:
         model = lane.engine if isinstance(lane, EngineLane) else lane.model
-        off = policy.off_because(lane)
+        off = off_because(lane)
         yield (
             f"{lane.name} ({model}) answers {PLACES[lane.location]}. It is tier {lane.tier} ({TIERS[lane.tier]}), "
             f"holds {lane.context:,} tokens and {_cost(lane, config)}."

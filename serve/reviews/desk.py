@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from serve import state
 from serve.config import Config
+from serve.decision import Reason
 from serve.errors import (
     ConfigError,
     HttpError,
@@ -29,7 +30,6 @@ from serve.errors import (
     UnknownReview,
 )
 from serve.keys.rights import Key
-from serve.policy import Reason
 from serve.reviews.journal import Journal
 from serve.reviews.review import Review, Status, Verdict
 from serve.reviews.store import ReviewStore

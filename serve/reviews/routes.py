@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 
 from serve import edge_body
 from serve.config import ServerConfig
+from serve.decision import Reason
 from serve.errors import InvalidRequest, KeyForbids, ReviewGone, ReviewRejected, ReviewUndecided
 from serve.keys.door import is_loopback
 from serve.keys.rights import ANONYMOUS, Key
-from serve.policy import Reason
 from serve.reviews import page, wire
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.review import STATUSES, Review, Status, Verdict

@@ -16,6 +16,7 @@ from serve import verdict
 from serve.attempts import body_of
 from serve.audit.entry import Entry
 from serve.audit.port import Audit
+from serve.decision import LaneState, Reason
 from serve.errors import HttpError, LanesFailed
 from serve.job import Answer, Attempt
 from serve.keys.rights import Allowance, Key, Rights
@@ -26,7 +27,6 @@ from serve.ledger.bill import Bill, Watch
 from serve.ledger.desk import Desk
 from serve.ledger.estimate import Size
 from serve.ledger.terms import Payer
-from serve.policy import LaneState, Reason
 from serve.sweeps import pick
 from serve.tracing import spans
 from serve.trail import Trail

@@ -17,6 +17,7 @@ from random import random
 from typing import TYPE_CHECKING, TypeVar
 
 from serve.config import Config
+from serve.decision import Reason
 from serve.job import Answer
 from serve.ledger.estimate import Size
 from serve.outcomes.port import Tracking
@@ -24,7 +25,6 @@ from serve.outcomes.row import Sampled
 from serve.outcomes.said import GOOD_FROM, JUDGED_BY, Said
 from serve.outcomes.tracker import Tracker
 from serve.outcomes.writer import OutcomesDown
-from serve.policy import Reason
 from serve.signals import context
 from serve.sweeps import agreement, judge, pick, schedule
 from serve.sweeps.call import Called, Caller, Purpose

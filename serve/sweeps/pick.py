@@ -1,8 +1,8 @@
 """Which lane may hear an answered request once more: never one that the decision did not permit. Pure."""
 
 from serve.config import Config
+from serve.decision import Decision
 from serve.egress import Permit
-from serve.policy import Decision
 
 _BARRED = frozenset({"class", "key", "off"})
 

@@ -86,10 +86,10 @@ class Bench:
 
     async def ask(self, seconds: float, *chain: str) -> Asked:
         """Ask along `chain` for an answer that takes `seconds`."""
+        from serve.decision import Decision, Reason
         from serve.dispatch import Job, body_of
         from serve.egress import Permit
         from serve.errors import HttpError
-        from serve.policy import Decision, Reason
         from serve.signals.readings import Sensitivity
         from serve.wire.openai_chat import parse
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from serve.config import Config
+from serve.decision import Decision, Reason
 from serve.dispatch import Answer, Dispatcher, Job, body_of
 from serve.egress import Permit
 from serve.lane_errors import (
@@ -22,7 +23,6 @@ from serve.lane_errors import (
 )
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.load import LaneLoad
-from serve.policy import Decision, Reason
 from serve.signals.readings import Sensitivity
 from serve.wire.openai_answer import ChatChunk
 from serve.wire.openai_chat import parse

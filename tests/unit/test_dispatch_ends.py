@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from serve.decision import LaneState
 from serve.errors import HttpError
 from serve.lane_errors import (
     AnswerInvalid,
@@ -20,7 +21,6 @@ from serve.lane_errors import (
     LaneUnavailable,
     LaneUnrecorded,
 )
-from serve.policy import LaneState
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, whole
 
 GONE = LaneUnavailable("a", "gone")

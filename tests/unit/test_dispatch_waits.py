@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve.decision import LaneState
 from serve.dispatch import Answer
 from serve.errors import HttpError
 from serve.lane_errors import LaneFull, LaneOverloaded, LaneRateLimited, LaneUnavailable, ReplicaDied
 from serve.lanes.openai import status_error
-from serve.policy import LaneState
 from tests.unit.test_dispatch import END, FOREVER, ROLE, SHORT, Scene, read, says, text_of, trail, whole
 
 FULL = LaneFull("a", "its queue is full")

@@ -21,11 +21,11 @@ from models.errors import ModelMissing
 from serve import config as shipped
 from serve.batches import Batches
 from serve.config import EncoderLane
+from serve.decision import LaneState
 from serve.encoder import document, fits
 from serve.errors import ConfigError
 from serve.lane_errors import LaneRejected, LaneTooLong
 from serve.lanes.load import LaneLoad
-from serve.policy import LaneState
 from serve.up import _require_encoders
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.config import DispatchConfig
+from serve.decision import LaneState
 from serve.lane_errors import LaneMisconfigured, LaneRateLimited, LaneTimeout, LaneUnavailable
 from serve.lanes.health import Health
 from serve.lanes.load import LaneLoad
-from serve.policy import LaneState, decide
+from serve.policy import decide
 from serve.wish import Wish
 from tests.unit.test_dispatch import Scene, trail, whole
 from tests.unit.test_policy import config, lane, rule, signals, view

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve import wish
+from serve.decision import Decision
 from serve.errors import KeyForbids
 from serve.keys.rights import Rights
-from serve.policy import Decision
 from serve.signals.readings import Sensitivity
 from serve.wire.openai_chat import parse
 from tests.unit.test_policy_properties import QUICK, Case, cases, outcome

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from serve.config import Config
+from serve.decision import LaneState
 from serve.dispatch import Dispatcher
 from serve.lane_errors import LaneError, LaneMisconfigured, LaneUnavailable
 from serve.lanes.load import LaneLoad
-from serve.policy import LaneState, decide
+from serve.policy import decide
 from serve.signals.readings import Sensitivity, SensitivityReading
 from serve.wish import Wish
 from tests.unit.test_health import Clock

@@ -7,8 +7,9 @@ from typing import Any, get_args
 import pytest
 
 from serve.config import Config
+from serve.decision import Decision, LaneState
 from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
-from serve.policy import Decision, LaneState, decide, scout_matters
+from serve.policy import decide, scout_matters
 from serve.request import Capability, RequestView
 from serve.signals.readings import (
     BudgetReading,

@@ -7,8 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serve.config import ON_PREMISES, Config, Location
+from serve.decision import Decision, LaneState
 from serve.errors import EgressDenied, HttpError, NoLaneAble, NoLaneAvailable
-from serve.policy import Decision, LaneState, decide, scout_matters
+from serve.policy import decide, scout_matters
 from serve.request import Capability, RequestView
 from serve.signals.readings import (
     DIFFICULTIES,

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from models.scout.prescout import PreScout
 from serve import policy, schemas
 from serve.config import ON_PREMISES, Config
+from serve.decision import LaneState
 from serve.errors import HttpError
 from serve.ledger.prices import Tariff, tariff_at
 from serve.ledger.terms import Terms
@@ -19,7 +20,6 @@ from serve.outcomes.analyze.counts import BadLine, Counts
 from serve.outcomes.analyze.lines import Line
 from serve.outcomes.analyze.rows import rows
 from serve.outcomes.sheet import baseline_lane
-from serve.policy import LaneState
 from serve.request import view_of
 from serve.signals.gather import Judges, gather
 from serve.signals.readings import Signals
