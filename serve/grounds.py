@@ -11,7 +11,8 @@ from itertools import chain
 from pydantic import JsonValue
 
 from serve.wire.openai_answer import ChatCompletion
-from serve.wire.openai_chat import ChatRequest, Message, ToolCall
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import Message, ToolCall
 
 MOST_CHARS = 100_000
 """Of conversation and tools together; longer ones are not judged."""

@@ -23,7 +23,8 @@ from serve.wire.openai_answer import (
     FunctionDelta,
     ToolCallDelta,
 )
-from serve.wire.openai_chat import ChatRequest, FunctionCall, ToolCall
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import FunctionCall, ToolCall
 
 # Far above any call; what a lane may make us keep.
 MOST_KEPT = 1_000_000

@@ -26,8 +26,8 @@ from serve.wire.openai_chat import (
     NamedToolChoice,
     SchemaFormat,
     Tool,
-    UserMessage,
 )
+from serve.wire.openai_messages import UserMessage
 
 QUOTED_CHARS = 1000
 

@@ -9,16 +9,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from serve.wire.openai_chat import (
-    AssistantMessage,
-    ChatRequest,
-    ImagePart,
-    Message,
-    TextPart,
-    UserMessage,
-    UserPart,
-)
+from serve.wire.openai_chat import ChatRequest
 from serve.wire.openai_embeddings import Embed
+from serve.wire.openai_messages import AssistantMessage, ImagePart, Message, TextPart, UserMessage, UserPart
 
 Capability = Literal["tools", "json_schema", "vision", "audio", "logprobs", "n", "thinking"]
 """`thinking` is never needed: a lane without it answers without thinking."""

@@ -9,7 +9,8 @@ import jsonschema_rs
 from pydantic import JsonValue
 
 from serve.errors import InvalidRequest
-from serve.wire.openai_chat import MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, ChatRequest
+from serve.wire.bounded import MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH
+from serve.wire.openai_chat import ChatRequest
 
 MOST_STEPS = 100_000
 MOST_PATTERNS = 200

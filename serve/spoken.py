@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from serve import repair
 from serve.literal import Bare, Reader, Unreadable, assigned
-from serve.wire.openai_chat import FunctionCall, FunctionSpec, ToolCall
+from serve.wire.openai_chat import FunctionSpec
+from serve.wire.openai_messages import FunctionCall, ToolCall
 
 # Longer than the calls of one answer; what is longer is read as JSON or not at all.
 MOST_READ = 20_000

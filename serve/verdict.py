@@ -11,7 +11,8 @@ from pydantic import JsonValue
 from serve import bend, repair, schemas, spoken
 from serve.checks import Checks, Unmet
 from serve.wire.openai_answer import AnswerMessage, ChatCompletion, Choice
-from serve.wire.openai_chat import ChatRequest, FunctionSpec, NamedToolChoice, ToolCall
+from serve.wire.openai_chat import ChatRequest, FunctionSpec, NamedToolChoice
+from serve.wire.openai_messages import ToolCall
 
 Outcome = Literal["valid", "repaired", "invalid"]
 

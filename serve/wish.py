@@ -16,8 +16,9 @@ from serve.config import Config, HttpLane
 from serve.errors import InvalidRequest, KeyForbids, UnknownModel
 from serve.keys.rights import Rights
 from serve.signals.readings import Latency, Sensitivity, Stakes
-from serve.wire.openai_chat import ChatRequest, TextPart, UserMessage
+from serve.wire.openai_chat import ChatRequest
 from serve.wire.openai_embeddings import Embed
+from serve.wire.openai_messages import TextPart, UserMessage
 
 Preference = Literal["cloud", "tier2", "tier3"]
 PREFIXES: Mapping[str, Preference] = {

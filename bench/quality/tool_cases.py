@@ -17,7 +17,8 @@ from pydantic import JsonValue
 
 from bench.quality.cases import DataUnreadable
 from serve.wire.openai_answer import AnswerMessage, ChatCompletion, Choice
-from serve.wire.openai_chat import ChatRequest, FunctionCall, ToolCall
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import FunctionCall, ToolCall
 
 Row = Mapping[str, Any]
 Call = tuple[str, dict[str, JsonValue]]

@@ -32,7 +32,7 @@ from bench.quality.tool_cases import (
 )
 from serve import grounds, verdict
 from serve.wire.openai_answer import ChatCompletion
-from serve.wire.openai_chat import ToolCall
+from serve.wire.openai_messages import ToolCall
 
 WORKERS = 2
 Fault = Literal["", "format", "type", "schema", "other"]

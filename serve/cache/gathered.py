@@ -13,7 +13,7 @@ from serve.wire.openai_answer import (
     FunctionCall,
     ToolCallDelta,
 )
-from serve.wire.openai_chat import ToolCall
+from serve.wire.openai_messages import ToolCall
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ from serve.config import ON_PREMISES, Config
 from serve.preambles.config import Preamble
 from serve.signals import context
 from serve.signals.readings import TaskReading
-from serve.wire.openai_chat import ChatRequest, Message, SystemMessage, TextPart
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import Message, SystemMessage, TextPart
 
 HEADER = "x-pointsman-preamble"
 

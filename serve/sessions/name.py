@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve.ledger.terms import Payer
-from serve.wire.openai_chat import AssistantMessage, ChatRequest, Message, TextPart, UserMessage
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import AssistantMessage, Message, TextPart, UserMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from serve.ledger import told
 from serve.ledger.bill import Bill
 from serve.surfaces import broken, fault
 from serve.wire.openai_answer import ChatChunk, ChatCompletion
-from serve.wire.openai_chat import Stop, StreamOptions, Wire
+from serve.wire.openai_chat import StreamOptions
+from serve.wire.openai_messages import Stop, Wire
 
 DEFAULT_MAX_TOKENS = 16
 """What OpenAI gives a client that sets no `max_tokens`."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from serve.errors import HttpError, InvalidRequest
-from serve.wire.openai_chat import field_of
+from serve.wire.refused import field_of
 
 UNSUPPORTED = "unsupported_type"
 """The pydantic error type of a union whose `type` no member has."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from serve.wire.anthropic_messages import arguments
 from serve.wire.openai_answer import ChatCompletion, Choice, ChunkChoice, FinishReason, Thought, Usage
-from serve.wire.openai_chat import ToolCall
+from serve.wire.openai_messages import ToolCall
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 STOPS: dict[FinishReason, StopReason] = {

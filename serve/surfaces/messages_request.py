@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, V
 from serve.bounds import Bounds, check_text
 from serve.errors import ThreadUnsupported
 from serve.wire import images
-from serve.wire.openai_chat import CacheControl, CallId, Stop, bounded_schema, invalid
+from serve.wire.bounded import bounded_schema
+from serve.wire.openai_messages import CacheControl, CallId, Stop
+from serve.wire.refused import invalid
 
 Hint = JsonValue
 """Read and dropped: it names no content, and an answer without it is the same answer."""

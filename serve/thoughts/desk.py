@@ -14,7 +14,8 @@ from serve.config import Config
 from serve.job import Answer, ChunkStream
 from serve.thoughts import seal
 from serve.wire.openai_answer import ChatChunk
-from serve.wire.openai_chat import ChatRequest, Thought
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import Thought
 
 if TYPE_CHECKING:
     from serve.router import Decided

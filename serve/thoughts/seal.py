@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from serve.config import Config, Lane
 from serve.signals.readings import Sensitivity
-from serve.wire.openai_chat import AssistantMessage, ChatRequest, Message, Thought
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import AssistantMessage, Message, Thought
 
 if TYPE_CHECKING:
     from serve.thoughts.store import Seal

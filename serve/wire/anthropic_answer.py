@@ -26,7 +26,7 @@ from serve.wire.openai_answer import (
     ToolCallDelta,
     Usage,
 )
-from serve.wire.openai_chat import FunctionCall, ToolCall, Wire
+from serve.wire.openai_messages import FunctionCall, ToolCall, Wire
 
 FINISH: dict[str | None, FinishReason] = {
     "end_turn": "stop",

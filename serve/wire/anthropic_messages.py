@@ -9,16 +9,14 @@ from typing import Any
 
 import pydantic_core
 
-from serve.wire.openai_chat import (
+from serve.wire.openai_chat import ChatRequest, NamedToolChoice, Tool
+from serve.wire.openai_messages import (
     AssistantMessage,
     CacheControl,
-    ChatRequest,
     ImagePart,
     Message,
-    NamedToolChoice,
     TextPart,
     Thought,
-    Tool,
     ToolCall,
     ToolMessage,
     UserMessage,

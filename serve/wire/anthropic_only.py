@@ -7,7 +7,8 @@ import json
 
 from pydantic import BaseModel, JsonValue
 
-from serve.wire.openai_chat import AssistantMessage, CacheControl, ChatRequest, Message
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import AssistantMessage, CacheControl, Message
 
 Object = dict[str, JsonValue]
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapVal
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from serve.lane_errors import LaneProtocolError, LaneUnavailable
-from serve.wire.openai_chat import FunctionCall, Thought, ToolCall, Wire
+from serve.wire.openai_messages import FunctionCall, Thought, ToolCall, Wire
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 

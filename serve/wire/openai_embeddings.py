@@ -18,7 +18,9 @@ from serve import ranks
 from serve.bounds import Bounds, check_text
 from serve.lane_errors import AnswerInvalid, LaneProtocolError, LaneUnavailable
 from serve.wire.openai_answer import MOST_TOKENS, Usage
-from serve.wire.openai_chat import ChatRequest, UserMessage, Wire, invalid
+from serve.wire.openai_chat import ChatRequest
+from serve.wire.openai_messages import UserMessage, Wire
+from serve.wire.refused import invalid
 
 MOST_INPUTS = 2048
 MOST_DIMENSIONS = 16_384

@@ -8,7 +8,7 @@ import anthropic
 import openai
 import pytest
 
-from serve.wire.openai_chat import MAX_CALL_ID
+from serve.wire.openai_messages import MAX_CALL_ID
 from tests.support.scripted import Json, Script, Scripted, scripted
 from tests.support.serving import client, config, serving
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.errors import InvalidRequest
-from serve.wire.openai_chat import MAX_SCHEMA_DEPTH, parse
+from serve.wire.bounded import MAX_SCHEMA_DEPTH
+from serve.wire.openai_chat import parse
 
 CANARY = "xyzzy-canary"
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]

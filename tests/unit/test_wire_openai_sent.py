@@ -8,7 +8,8 @@ import pytest
 from serve.lane_errors import LaneProtocolError
 from serve.lanes.openai import in_its_words
 from serve.wire.openai_answer import ChatCompletion, as_chunks, chunk, completion
-from serve.wire.openai_chat import ChatRequest, Wire, parse
+from serve.wire.openai_chat import ChatRequest, parse
+from serve.wire.openai_messages import Wire
 
 SCHEMA = {"type": "object", "properties": {"a": {"const": None, "default": None, "enum": [None, 1.5, "x"]}}}
 WHOLE: dict[str, Any] = {

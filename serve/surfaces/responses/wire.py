@@ -10,7 +10,8 @@ from pydantic import Discriminator, Field, JsonValue, Tag, TypeAdapter, field_va
 
 from serve.surfaces.fault import UNSUPPORTED
 from serve.wire import images
-from serve.wire.openai_chat import CallId, Detail, InputAudio, ShortName, Wire, bounded_schema
+from serve.wire.bounded import bounded_schema
+from serve.wire.openai_messages import CallId, Detail, InputAudio, ShortName, Wire
 
 Schema = dict[str, JsonValue]
 ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
