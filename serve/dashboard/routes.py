@@ -12,9 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import __version__, state
+from serve import __version__, page, state
 from serve.config import Config
-from serve.dashboard import page
 from serve.dashboard.shown import Dashboard, Kept, LaneNow, TablesKept, TablesNow, Trial
 from serve.errors import ConfigError, DashboardUnavailable, InvalidRequest
 from serve.ledger.money import MICRO
@@ -55,7 +54,7 @@ class DashboardRoutes:
             await asyncio.to_thread(self._store.close)
 
     async def _page(self, request: Request) -> Response:
-        return page.response()
+        return page.response("serve.dashboard")
 
     async def _numbers(self, request: Request) -> Response:
         require_right(request)

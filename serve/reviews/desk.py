@@ -3,26 +3,19 @@
 Knows who may do what, and keeps the event loop free of the database. Knows no HTTP.
 """
 
-import asyncio
 import logging
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
 
 from pydantic import JsonValue
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve import state
 from serve.config import Config
 from serve.decision import Reason
 from serve.errors import (
-    ConfigError,
-    HttpError,
     KeyForbids,
     ReviewDecided,
     ReviewGone,
@@ -34,27 +27,23 @@ from serve.reviews.journal import Journal
 from serve.reviews.review import Review, Status, Verdict
 from serve.reviews.store import ReviewStore
 from serve.router import Decided
+from serve.shelf import Shelf
 
 log = logging.getLogger("pointsman.review")
 
-LONGEST_S = 15.0
-"""So long a database may take; past it nothing is released."""
 SWEEP_S = 30.0
-
-T = TypeVar("T")
 
 
 class ReviewDesk:
     """The reviews of one router process. Opens the database when it is first needed."""
 
     def __init__(self, config: Config, journal: Journal, clock: Callable[[], float] = time.time) -> None:
-        self._config, self._journal, self._clock = config, journal, clock
-        self._store: ReviewStore | None = None
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="reviews")
+        self._config, self._journal = config, journal
+        self._shelf = Shelf("reviews", config.state.resolve(), self._opened, ReviewsUnavailable, clock)
 
     async def require_room(self, key: Key) -> None:
         """Raises TooManyReviews, ReviewsFull or ReviewsUnavailable: better before a lane has worked than after."""
-        await self._run(lambda store, now: store.require_room(key.id, now))
+        await self._shelf.run(lambda store, now: store.require_room(key.id, now))
 
     async def hold(self, decided: Decided, why: Reason, lane: str, answer: str) -> Review:
         """Keep an answer, a chat completion as JSON, until somebody decides.
@@ -83,11 +72,11 @@ class ReviewDesk:
             self._tell("review_held", review)
             return review
 
-        return await self._run(keep)
+        return await self._shelf.run(keep)
 
     async def look(self, review_id: str, key: Key) -> Review:
         """One review. Raises UnknownReview where there is none that this key may know of, ReviewsUnavailable."""
-        review = await self._run(lambda store, now: store.find(review_id, now))
+        review = await self._shelf.run(lambda store, now: store.find(review_id, now))
         if review is None or not review.may_look(key):
             raise UnknownReview("There is no such review, or it is not this key's")
         return review
@@ -96,7 +85,7 @@ class ReviewDesk:
         """The oldest reviews with this status, without content. Raises KeyForbids, ReviewsUnavailable."""
         if not key.rights.reviewer:
             raise KeyForbids("Only a key with the scope reviewer may list reviews")
-        return await self._run(lambda store, now: store.listed(status, limit, now))
+        return await self._shelf.run(lambda store, now: store.listed(status, limit, now))
 
     async def decide(self, review_id: str, verdict: Verdict, key: Key, note: str) -> Review:
         """Settle one review.
@@ -115,7 +104,7 @@ class ReviewDesk:
                 self._tell(f"review_{verdict}", replace(review, reviewer=key.id))
             return won
 
-        won = await self._run(settle)
+        won = await self._shelf.run(settle)
         settled = await self.look(review_id, key)
         if not won:
             raise _too_late(settled)
@@ -123,9 +112,9 @@ class ReviewDesk:
 
     async def waiting(self) -> int:
         """How many answers wait. Raises ReviewsUnavailable."""
-        if not self._config.policy.review and not await asyncio.to_thread(self._may_hold_some):
+        if not self._config.policy.review and not await self._shelf.may_hold_some():
             return 0
-        return await self._run(lambda store, now: store.waiting(now))
+        return await self._shelf.run(lambda store, now: store.waiting(now))
 
     async def sweep(self) -> None:
         """Delete what is over, and tell the journal what expired. Raises ReviewsUnavailable."""
@@ -134,49 +123,22 @@ class ReviewDesk:
             for review in store.sweep(now):
                 self._tell("review_expired", review)
 
-        await self._run(clean)
+        await self._shelf.run(clean)
 
     async def keep_clean(self, in_use: Callable[[], bool]) -> None:
         """Sweep again and again; `in_use` tells whether answers may be held at all."""
         limits = self._config.reviews
         every_s = min(SWEEP_S, limits.expire_s / 2, limits.keep_s / 2)
-        while True:
-            try:
-                if in_use() or await asyncio.to_thread(self._may_hold_some):
-                    await self.sweep()
-            except HttpError:
-                pass  # `_run` has logged it
-            except Exception as error:  # one bad moment must not end the deletion of content
-                log.error("cannot clean up reviews: %s", type(error).__name__)
-            await asyncio.sleep(every_s)
+
+        async def sweep() -> None:
+            if in_use() or await self._shelf.may_hold_some():
+                await self.sweep()
+
+        await self._shelf.keep_clean(every_s, sweep)
 
     async def close(self) -> None:
         """Wait for what is being written, and close the database."""
-        await asyncio.to_thread(self._threads.shutdown)
-        if self._store is not None:
-            await asyncio.to_thread(self._store.close)
-
-    def _may_hold_some(self) -> bool:
-        """Whether an earlier configuration may have left something; a database is not made only to look."""
-        if self._store is not None:
-            return True
-        url = make_url(self._config.state.resolve() or state.default_url())
-        return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
-
-    async def _run(self, work: Callable[[ReviewStore, int], T]) -> T:
-        """Do it off the event loop. Raises ReviewsUnavailable for every failure of the database."""
-
-        def worked() -> T:
-            self._store = self._store or self._opened()
-            return work(self._store, int(self._clock()))
-
-        try:
-            async with asyncio.timeout(LONGEST_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, worked)
-        except (SQLAlchemyError, ConfigError, OSError) as error:  # TimeoutError is an OSError
-            # Not its message: it has the values of the statement, which are content.
-            log.error("the database of reviews cannot be used: %s", _cause(error))
-            raise ReviewsUnavailable from None
+        await self._shelf.close()
 
     def _opened(self) -> ReviewStore:
         engine = state.open_database(self._config.state.resolve())
@@ -202,7 +164,3 @@ def _too_late(review: Review) -> ReviewDecided | ReviewGone:
     if review.status == "expired":
         return ReviewGone("Nobody decided in time: the answer is deleted")
     return ReviewDecided(review.status)
-
-
-def _cause(error: Exception) -> str:
-    return type(error.__cause__ or error).__name__

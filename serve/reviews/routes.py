@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve import edge_body
+from serve import edge_body, page
 from serve.config import ServerConfig
 from serve.decision import Reason
 from serve.errors import InvalidRequest, KeyForbids, ReviewGone, ReviewRejected, ReviewUndecided
 from serve.keys.door import is_loopback
 from serve.keys.rights import ANONYMOUS, Key
-from serve.reviews import page, wire
+from serve.reviews import wire
 from serve.reviews.desk import ReviewDesk
 from serve.reviews.review import STATUSES, Review, Status, Verdict
 from serve.router import Decided
@@ -76,7 +76,7 @@ class ReviewRoutes:
         return _json(told, 202, {**headers, "location": place, "x-pointsman-review": review.id})
 
     async def _page(self, request: Request) -> Response:
-        return page.response()
+        return page.response("serve.reviews")
 
     async def _list(self, request: Request) -> Response:
         key = _key(request)

@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from serve.dashboard import page
+from serve import page
 
-TEXT = bytes(page.response().body).decode()
-HEADERS = page.response().headers
+TEXT = bytes(page.response("serve.dashboard").body).decode()
+HEADERS = page.response("serve.dashboard").headers
 
 
 def inside(tag: str) -> str:

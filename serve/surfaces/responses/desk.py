@@ -7,21 +7,18 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve import state
 from serve.config import Config
-from serve.errors import ConfigError, HttpError, InvalidRequest, ResponsesUnavailable
+from serve.errors import InvalidRequest, ResponsesUnavailable
 from serve.keys.rights import Key
 from serve.router import Decided
+from serve.shelf import Shelf
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses import read, reference
 from serve.surfaces.responses.reference import Said
@@ -32,23 +29,18 @@ from serve.surfaces.responses.wire import ResponseRequest
 
 log = logging.getLogger("pointsman.responses")
 
-LONGEST_S = 15.0
-"""So long a database may take; an answer is then given without being kept."""
 SWEEP_S = 60.0
 REFERENCED = 4
 """So many times the largest response may those be together whose items one request names."""
 CLASS_HEADER = "x-pointsman-sensitivity"
-
-T = TypeVar("T")
 
 
 class ResponseDesk:
     """The kept responses, as one router process reaches them. Opens the database when it is first needed."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
-        self._config, self._clock = config, clock
-        self._store: ResponseStore | None = None
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="responses")
+        self._config = config
+        self._shelf = Shelf("responses", config.state.resolve(), self._opened, ResponsesUnavailable, clock)
 
     async def resumed(
         self, exchange: ResponsesExchange, key: Key, wishes: Mapping[str, str]
@@ -83,7 +75,7 @@ class ResponseDesk:
     async def _said(self, request: ResponseRequest, key: Key) -> dict[str, Said]:
         """The responses whose items the request names, by their ids."""
         ids = reference.responses_named(request)
-        if not ids or not await asyncio.to_thread(self._may_hold_some):
+        if not ids or not await self._shelf.may_hold_some():
             return {}
         most = REFERENCED * self._config.responses.max_bytes_each
 
@@ -99,7 +91,7 @@ class ResponseDesk:
                 for response_id, level, output in store.outputs(ids, key.id, now)
             }
 
-        return await self._run(looked)
+        return await self._shelf.run(looked)
 
     def keeping(self, exchange: ResponsesExchange, decided: Decided) -> ResponsesExchange:
         """The exchange that keeps its answer, where it shall.
@@ -127,7 +119,7 @@ class ResponseDesk:
                 document,
             )
             try:
-                return await self._run(lambda store, now: store.add(kept, now))
+                return await self._shelf.run(lambda store, now: store.add(kept, now))
             except ResponsesUnavailable:
                 return False
 
@@ -135,60 +127,30 @@ class ResponseDesk:
 
     async def find(self, response_id: str, key: Key) -> KeptResponse | None:
         """One response of this key. Raises ResponsesUnavailable."""
-        if not await asyncio.to_thread(self._may_hold_some):
+        if not await self._shelf.may_hold_some():
             return None
-        return await self._run(lambda store, now: store.find(response_id, key.id, now))
+        return await self._shelf.run(lambda store, now: store.find(response_id, key.id, now))
 
     async def remove(self, response_id: str, key: Key) -> bool:
         """Delete one of this key; False where there is none. Raises ResponsesUnavailable."""
-        return await self._run(lambda store, now: store.remove(response_id, key.id, now))
+        return await self._shelf.run(lambda store, now: store.remove(response_id, key.id, now))
 
     @asynccontextmanager
     async def cleaning(self) -> AsyncGenerator[None, None]:
         """Delete what is over for as long as the block lasts, then close the database."""
-        task = asyncio.create_task(self._keep_clean())
+        every_s = min(SWEEP_S, self._config.responses.keep_s / 2)
+        task = asyncio.create_task(self._shelf.keep_clean(every_s, self._swept))
         try:
             yield
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await asyncio.to_thread(self._threads.shutdown)
-            if self._store is not None:
-                await asyncio.to_thread(self._store.close)
+            await self._shelf.close()
 
-    async def _keep_clean(self) -> None:
-        while True:
-            await asyncio.sleep(min(SWEEP_S, self._config.responses.keep_s / 2))
-            try:
-                if await asyncio.to_thread(self._may_hold_some):
-                    await self._run(lambda store, now: store.sweep(now))
-            except HttpError:
-                pass  # `_run` has logged it
-            except Exception as error:  # one bad moment must not end the deletion of content
-                log.error("cannot clean up responses: %s", type(error).__name__)
-
-    def _may_hold_some(self) -> bool:
-        """Whether an earlier process may have left something; a database is not made only to look."""
-        if self._store is not None:
-            return True
-        url = make_url(self._config.state.resolve() or state.default_url())
-        return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
-
-    async def _run(self, work: Callable[[ResponseStore, int], T]) -> T:
-        """Do it off the event loop. Raises ResponsesUnavailable for every failure of the database."""
-
-        def worked() -> T:
-            self._store = self._store or self._opened()
-            return work(self._store, int(self._clock()))
-
-        try:
-            async with asyncio.timeout(LONGEST_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, worked)
-        except (SQLAlchemyError, ConfigError, OSError) as error:  # TimeoutError is an OSError
-            # Not its message: it has the values of the statement, which are content.
-            log.error("the database of responses cannot be used: %s", type(error.__cause__ or error).__name__)
-            raise ResponsesUnavailable from None
+    async def _swept(self) -> None:
+        if await self._shelf.may_hold_some():
+            await self._shelf.run(lambda store, now: store.sweep(now))
 
     def _opened(self) -> ResponseStore:
         engine = state.open_database(self._config.state.resolve())
