@@ -206,8 +206,7 @@ class Desk:
         due = now >= self._sweep_at
         if not (batch.asked or batch.looks or owed or due or self._fault or self._store is None):
             return not self._closing
-        entries: list[Entry] = [*(asked.entry for asked in batch.asked), *owed, *batch.looks]
-        written = self._write(entries, due)
+        written = self._write([*_in_order(batch.asked, owed), *batch.looks], due)
         if isinstance(written, str):
             self._refuse(batch, written)
             # A commit whose answer was lost may stand: nothing was sent for it.
@@ -289,6 +288,14 @@ class Desk:
     def _refuse(self, batch: _Batch, fault: str) -> None:
         for asked in batch.asked:
             asked.tell(None, fault)
+
+
+def _in_order(asked: Iterable[_Asked], owed: Iterable[Settle | Record]) -> list[Entry]:
+    """What gives room back comes before what needs it, and what settles a reservation behind it."""
+    new = {one.entry.id: one.entry for one in asked}
+    behind = [entry for entry in owed if isinstance(entry, Settle) and entry.id in new]
+    before = [entry for entry in owed if not (isinstance(entry, Settle) and entry.id in new)]
+    return [*before, *new.values(), *behind]
 
 
 def _words(error: Exception) -> str:

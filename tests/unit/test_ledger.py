@@ -227,6 +227,15 @@ async def test_who_stops_waiting_holds_nothing(desk: Desk, file: str) -> None:
     assert books(file) == Books(spent=0, reserved=0, open=0, attempts=0)
 
 
+async def test_what_an_answer_gave_back_is_there_for_the_next_request(desk: Desk) -> None:
+    first, second = reservation(1000, DAY), reservation(1000, DAY)
+    assert await desk.reserve(first) is None
+    await asyncio.to_thread(desk.close)
+    desk._inbox.put(Settle(first.id, None))  # a busy thread finds both at once
+    assert await desk.reserve(second) is None
+    desk.settle(Settle(second.id, None))
+
+
 async def test_balances_are_seen_without_waiting(desk: Desk) -> None:
     assert desk.balances([DAY]) == {}
     await desk.reserve(reservation(300, DAY))
