@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Self
 
 from bench import processes
 from bench.machine import ROOT
+from serve.up import free_ports
 
 PATIENCE_S = 120.0
 
@@ -29,7 +29,7 @@ class Child:
     def __init__(self, config: Path, proxy: str) -> None:
         self.mark = uuid.uuid4().hex
         self._config, self._proxy = config, proxy
-        self._port = _free_port()
+        (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
@@ -86,10 +86,3 @@ class Child:
 def _environment() -> dict[str, str]:
     path = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

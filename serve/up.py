@@ -88,7 +88,7 @@ def running(
         _require_engines(config)
     _require_encoders(config)
     traced = exporter.environment(config.tracing)
-    for key, value in (environment(proxy=proxy) | _free_ports() | traced).items():
+    for key, value in (environment(proxy=proxy) | _free_ports(config.server.port) | traced).items():
         os.environ.setdefault(key, value)
     # Workers must find the very `serve` and `models` that run here, however this process found them.
     os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -192,15 +192,16 @@ def _cpus(config: Config) -> int:
     return int(engines + scout + sum(lane.num_cpus * lane.replicas for lane in config.encoders)) + 2
 
 
-def _free_ports() -> dict[str, str]:
-    """Ports that Serve would otherwise fix, so that two Pointsmans can run on one machine."""
+def _free_ports(taken: int) -> dict[str, str]:
+    """Ports that Serve would otherwise fix, so that two Pointsmans can run on one machine. Not `taken`."""
     names = (
         "HAPROXY_METRICS_PORT",
         "HAPROXY_STATS_PORT",
         "FALLBACK_PROXY_HTTP_PORT",
         "FALLBACK_PROXY_GRPC_PORT",
     )
-    return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    ports = [port for port in free_ports(len(names) + 1) if port != taken]
+    return {f"RAY_SERVE_{name}": str(port) for name, port in zip(names, ports, strict=False)}
 
 
 def free_ports(count: int) -> list[int]:

@@ -144,7 +144,13 @@ FAULTS: tuple[Fault, ...] = (
         _local_plays("die_before_first"),
         Load(streams="all"),
     ),
-    Fault("router-killed", "R3", "SIGKILL one of two Routers", _kill("Router", 1)),
+    Fault(
+        "router-killed",
+        "R3",
+        "SIGKILL one of two Routers",
+        _kill("Router", 1),
+        Load(streams="none"),  # the SDK does not ask again for a stream that has begun
+    ),
     Fault("lane-frozen", "R6", "SIGSTOP the first lane", _freeze_lane, promises=_within_deadline),
     Fault(
         "lane-slow",

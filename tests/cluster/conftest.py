@@ -1,5 +1,6 @@
 """One real Pointsman for the whole suite: default configuration, real model, real HAProxy, loopback clouds."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import httpx2
 import openai
 import psutil
 import pytest
+import yaml
 
 from models import store
 from models.errors import ModelMissing
@@ -44,27 +46,32 @@ class Graph:
         body = httpx2.get(f"{self.url}/readyz", trust_env=False, timeout=10).json()
         return str(body["lanes"][lane]["note"])
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything that `pointsman up` started, and itself."""
-        me = psutil.Process(self.pid)
-        return [me, *me.children(recursive=True)]
-
     def argument(self, name: str) -> str:
         """The value of a flag that Ray gave one of its processes."""
-        for process in self.processes():
-            for word in process.cmdline():
+        for title in titles(self.pid).values():
+            for word in title.split():
                 if word.startswith(f"{name}="):
-                    return str(word.partition("=")[2])
+                    return word.partition("=")[2]
         raise LookupError(name)
 
     def kill_engine(self) -> None:
         """SIGKILL the engine's replica; the router has noticed when this returns."""
-        for process in self.processes():
-            if "ServeReplica:pointsman:Engine-small" in " ".join(process.cmdline()):
-                process.kill()
+        for pid, title in titles(self.pid).items():
+            if "ServeReplica:pointsman:Engine-small" in title:
+                os.kill(pid, signal.SIGKILL)
         wait_for(
             lambda: self.note("local-general").startswith("engine"), 30, "the router to see the engine down"
         )
+
+
+def titles(pid: int) -> dict[int, str]:
+    """The command lines of everything that this process started, and its own. What ends meanwhile is left out."""
+    found = {}
+    me = psutil.Process(pid)
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[process.pid] = " ".join(process.cmdline())
+    return found
 
 
 def wait_for(true: Callable[[], bool], seconds: float, what: str) -> None:
@@ -76,8 +83,8 @@ def wait_for(true: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="session")
-def graph() -> Iterator[Graph]:
+@pytest.fixture(scope="package")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     """The default configuration, up. Skipped, saying so, where the model or the engine is not installed."""
     pytest.importorskip("vllm", reason="the CPU engine is not installed: make test installs it")
     try:
@@ -91,8 +98,19 @@ def graph() -> Iterator[Graph]:
             "ANTHROPIC_BASE_URL": other.url,
             "ANTHROPIC_API_KEY": "sk-loopback-anthropic",
         }
-        with up("configs/cpu.yaml", clouds) as (pid, url), client_of(url) as client:
+        config = _patient(ROOT / "configs" / "cpu.yaml", tmp_path_factory.mktemp("graph"))
+        with up(config, clouds) as (pid, url), client_of(url) as client:
             yield Graph(pid, url, client, one, other)
+
+
+def _patient(config: Path, folder: Path) -> str:
+    """A copy of which nothing goes elsewhere because a busy machine was slow."""
+    raw = yaml.safe_load(config.read_text())
+    raw["dispatch"] = raw.get("dispatch", {}) | {"queue_wait_s": 60, "queue_wait_unary_s": 60}
+    raw["prices"] = str(config.parent / raw["prices"])
+    copy = folder / config.name
+    copy.write_text(yaml.safe_dump(raw))
+    return str(copy)
 
 
 def client_of(url: str) -> openai.OpenAI:

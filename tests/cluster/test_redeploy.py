@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
 import yaml
 
 from serve.config import load
 from serve.up import environment, free_ports
-from tests.cluster.conftest import ROOT, wait_for
+from tests.cluster.conftest import ROOT, titles, wait_for
 from tests.support.upstream import ThreadedUpstream
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -59,9 +58,9 @@ def answers(url: str) -> bool:
 
 
 def replicas(pid: int) -> set[int]:
-    titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(pid).children(recursive=True)}
-    return {pid for pid, title in titles.items() if title.startswith("ray::") and "pointsman#" in title} | {
-        pid for pid, title in titles.items() if title.startswith("ray::ServeReplica:pointsman")
+    found = titles(pid)
+    return {pid for pid, title in found.items() if title.startswith("ray::") and "pointsman#" in title} | {
+        pid for pid, title in found.items() if title.startswith("ray::ServeReplica:pointsman")
     }
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import psutil
 import pytest
 import yaml
 
 from serve.config import load
-from tests.cluster.conftest import ROOT, client_of, up, wait_for
+from tests.cluster.conftest import ROOT, client_of, titles, up, wait_for
 from tests.support.upstream import ThreadedUpstream
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -60,8 +59,11 @@ class Rig:
         wait_for(lambda: all(self.route()["lane"] == lane for _ in range(12)), 30, f"the rule for {lane}")
 
     def replicas(self) -> set[int]:
-        titles = {p.pid: " ".join(p.cmdline()) for p in psutil.Process(self.pid).children(recursive=True)}
-        return {pid for pid, title in titles.items() if title.startswith("ray::") and "pointsman" in title}
+        return {
+            pid
+            for pid, title in titles(self.pid).items()
+            if title.startswith("ray::") and "pointsman" in title
+        }
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from tests.support.memory import memory_folder
 from tests.support.serving import client, config, serving
 from tests.support.upstream import ThreadedUpstream
 
@@ -20,6 +22,13 @@ class Scene:
     ask: openai.OpenAI
     local: ThreadedUpstream
     cloud: ThreadedUpstream
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: the ledger waits 5 s, and the disk of a test machine may stall for longer."""
+    with memory_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

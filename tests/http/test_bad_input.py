@@ -192,7 +192,7 @@ def test_a_body_that_does_not_arrive_is_408(scene: Callable[..., Scene], path: s
         answer = sock.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"body_timeout"' in answer
-    assert httpx2.get(f"{s.url}/healthz").status_code == 200
+    assert httpx2.get(f"{s.url}/healthz", timeout=60).status_code == 200
 
 
 @both
@@ -233,7 +233,10 @@ def test_json_may_be_declared_in_any_case_and_with_its_charset(quiet: Scene, kin
     ],
 )
 def test_every_other_path_is_404(quiet: Scene, path: str) -> None:
-    for answer in (post(quiet, body(), path), httpx2.get(quiet.url + path, headers={"host": "evil.example"})):
+    for answer in (
+        post(quiet, body(), path),
+        httpx2.get(quiet.url + path, headers={"host": "evil.example"}, timeout=60),
+    ):
         assert_refused(answer, 404, "not_found")
 
 
@@ -249,7 +252,7 @@ def test_every_other_path_is_404(quiet: Scene, path: str) -> None:
     ],
 )
 def test_another_method_is_405_and_says_which_is_right(quiet: Scene, method: str, path: str) -> None:
-    answer = httpx2.request(method, quiet.url + path)
+    answer = httpx2.request(method, quiet.url + path, timeout=60)
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] in ("POST", "GET")
 

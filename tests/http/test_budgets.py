@@ -132,7 +132,9 @@ def test_a_stream_tells_its_cost_and_official_clients_do_not_mind(priced: Start,
     if usage:
         assert chunks[-1].x_pointsman["cost_usd"] == pytest.approx(true, abs=1e-6)
     body = {"model": "auto", "messages": MESSAGES, "stream": True} | options
-    lines = httpx2.post(f"{scene.url}/v1/chat/completions", json=body, headers=CLOUD).text.splitlines()
+    lines = httpx2.post(
+        f"{scene.url}/v1/chat/completions", json=body, headers=CLOUD, timeout=60
+    ).text.splitlines()
     said = [line for line in lines if line.startswith(": x-pointsman-cost-usd ")]
     assert [float(line.split()[-1]) for line in said] == [pytest.approx(true, abs=1e-6)]
     assert lines[-2] == "data: [DONE]"
@@ -242,7 +244,7 @@ def test_a_used_up_budget_is_refused_once_and_said_plainly(priced: Start) -> Non
     """B7: the official client with its default retries makes one attempt, and gets OpenAI's own error."""
     scene = priced(budgets={"key": {"day": 0.000001}})
     seen: list[Any] = []
-    http = httpx2.Client(event_hooks={"request": [seen.append]})
+    http = httpx2.Client(event_hooks={"request": [seen.append]}, timeout=60)
     eager = openai.OpenAI(base_url=f"{scene.url}/v1", api_key="any", http_client=http)
     with eager, pytest.raises(openai.RateLimitError) as caught:
         eager.chat.completions.create(model="cloud-openai", messages=MESSAGES, max_tokens=50)
@@ -258,7 +260,9 @@ def test_without_money_the_local_lanes_answer(priced: Start) -> None:
     scene = priced(budgets={"total": {"month": 0}})
     answer = ask(scene)
     assert answer.headers["x-pointsman-lane"].startswith("local")
-    decision = httpx2.post(f"{scene.url}/v1/route", json={"model": "auto", "messages": MESSAGES}).json()
+    decision = httpx2.post(
+        f"{scene.url}/v1/route", json={"model": "auto", "messages": MESSAGES}, timeout=60
+    ).json()
     assert {item["code"] for item in decision["excluded"]} == {"budget"}
     assert "budget_downgrade" in {reason["code"] for reason in decision["reasons"]}
     assert not scene.cloud.requests
@@ -302,7 +306,10 @@ def test_a_request_may_lower_its_own_limit(priced: Start, header: str, status: i
     scene = priced(budgets={"request": 0.01})
     body = {"model": "cloud-openai", "messages": MESSAGES, "max_tokens": 50}
     answer = httpx2.post(
-        f"{scene.url}/v1/chat/completions", json=body, headers={"x-pointsman-max-cost-usd": header}
+        f"{scene.url}/v1/chat/completions",
+        json=body,
+        headers={"x-pointsman-max-cost-usd": header},
+        timeout=60,
     )
     assert answer.status_code == status, answer.text
     assert len(scene.cloud.requests) == (status == 200)
@@ -322,7 +329,7 @@ def test_each_session_has_a_budget_of_its_own(priced: Start) -> None:
         body = {"model": "cloud-openai", "messages": MESSAGES, "max_tokens": 50}
         for asked in range(50):
             headers = {"x-pointsman-session": session}
-            answer = httpx2.post(f"{scene.url}/v1/chat/completions", json=body, headers=headers)
+            answer = httpx2.post(f"{scene.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
             if answer.status_code != 200:
                 assert "the budget of this session" in answer.json()["error"]["message"]
                 return asked
@@ -341,14 +348,14 @@ def test_a_ledger_that_is_down_stops_the_cloud_and_nothing_else(priced: Start, t
         ask(scene, model="cloud-openai")
     assert (caught.value.status_code, caught.value.code) == (503, "ledger_unavailable")
     assert not scene.cloud.requests
-    ledger = httpx2.get(f"{scene.url}/readyz").json()["ledger"]
+    ledger = httpx2.get(f"{scene.url}/readyz", timeout=60).json()["ledger"]
     assert (ledger["state"], bool(ledger["note"])) == ("down", True)
 
 
 def test_readyz_says_that_the_ledger_is_up(priced: Start) -> None:
     scene = priced()
     ask(scene)
-    assert httpx2.get(f"{scene.url}/readyz").json()["ledger"] == {"state": "up", "note": None}
+    assert httpx2.get(f"{scene.url}/readyz", timeout=60).json()["ledger"] == {"state": "up", "note": None}
 
 
 def test_one_idempotency_key_is_answered_once_at_a_time(priced: Start) -> None:

@@ -182,7 +182,7 @@ def test_each_listed_model_is_found_by_its_name(scene: Callable[..., Scene]) -> 
     listed = s.ask.models.list().data
     assert {"auto", "local-general", "cloud/meta/llama-3:8b", "cloud/a b%2F?#"} <= {one.id for one in listed}
     assert [s.ask.models.retrieve(one.id) for one in listed] == listed
-    plain = httpx2.get(f"{s.url}/v1/models/cloud/meta/llama-3:8b", trust_env=False)
+    plain = httpx2.get(f"{s.url}/v1/models/cloud/meta/llama-3:8b", trust_env=False, timeout=60)
     assert plain.json()["id"] == "cloud/meta/llama-3:8b"
     for name in ("nothing", "cloud", "auto/", "meta/llama-3:8b"):
         with pytest.raises(openai.NotFoundError) as caught:
@@ -196,7 +196,7 @@ def test_models_lists_auto_lanes_and_cloud_models(scene: Callable[..., Scene]) -
 
 
 def test_readyz_names_every_lane(scene: Callable[..., Scene]) -> None:
-    body = httpx2.get(f"{scene().url}/readyz").json()
+    body = httpx2.get(f"{scene().url}/readyz", timeout=60).json()
     assert body["status"] == "ready"
     assert body["lanes"]["local-general"]["state"] == "ready"
     assert body["lanes"]["cloud-openai"]["location"] == "global"

@@ -169,7 +169,7 @@ def test_what_a_success_costs_is_shown_by_every_dimension_with_its_interval(star
     found = numbers(s.url, 7)
     one = found["recent"][-1]["decision_id"]
     body = {"decision_id": one, "outcome": "failure", "correction_minutes": 2}
-    assert httpx2.post(f"{s.url}/v1/feedback", json=body, trust_env=False).status_code == 200
+    assert httpx2.post(f"{s.url}/v1/feedback", json=body, trust_env=False, timeout=60).status_code == 200
     # The counts are kept for a while: the failure is seen only in those that were made after it was said.
     until(lambda: (one := _successes(s.url, "total")[0])["judged"] == 1 and one["decisions"] == 7)
     (total,) = _successes(s.url, "total")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def test_a_router_that_ends_leaves_nothing_unwritten(tmp_path: Path) -> None:
                 )
         living = {thread.name for thread in set(threading.enumerate()) - before}
         assert not living & {"ledger", "audit", "outcomes"}
-    with sqlite3.connect(state) as database:
+    with closing(sqlite3.connect(state)) as database:
         ((decisions,),) = database.execute("SELECT count(*) FROM decisions")
         ((records,),) = database.execute("SELECT count(*) FROM audit_records")
     assert decisions == REQUESTS

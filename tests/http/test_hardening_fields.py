@@ -419,7 +419,7 @@ def test_a_side_door_is_404(running: Scene, door: str, method: str) -> None:
 
 def test_the_document_names_every_path_that_is_served(running: Scene) -> None:
     """/openapi.json and the routes cannot differ: what is not in the document is a side door."""
-    documented = httpx2.get(f"{running.url}/openapi.json").json()["paths"].keys()
+    documented = httpx2.get(f"{running.url}/openapi.json", timeout=60).json()["paths"].keys()
     limits = (Path(__file__).parents[2] / "docs/limits.md").read_text()
     listed = limits.partition("These paths answer:")[2].partition("All others are 404")[0]
     settings = config("http://127.0.0.1:9", "http://127.0.0.1:9")

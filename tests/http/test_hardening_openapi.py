@@ -108,7 +108,7 @@ def kept(scene: Scene, count: int) -> list[str]:
 
 
 def operations(scene: Scene) -> dict[str, Any]:
-    document = httpx2.get(f"{scene.url}/openapi.json").json()
+    document = httpx2.get(f"{scene.url}/openapi.json", timeout=60).json()
     shapes = document["components"]["schemas"]
     for name in reachable("ChatRequest", shapes) - reachable("ChatCompletion", shapes):
         # Most of the time would go into unknown fields: tests/unit/test_hardening_fuzz.py has those.
@@ -190,7 +190,7 @@ def test_no_request_made_from_the_document_is_a_5xx_or_answered_outside_of_it(
 
 
 def test_every_status_of_the_document_is_an_error_of_ours_and_has_its_shape(running: Scene) -> None:
-    document = httpx2.get(f"{running.url}/openapi.json").json()
+    document = httpx2.get(f"{running.url}/openapi.json", timeout=60).json()
     for path in document["paths"].values():
         for operation in path.values():
             for status, response in operation["responses"].items():

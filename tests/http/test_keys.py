@@ -193,7 +193,7 @@ def test_both_sdks_get_in_with_a_key_and_neither_without(scene: Start, desk: Des
         s.ask.models.list()
     assert caught.value.code == "invalid_api_key"
     theirs = {"x-api-key": key}
-    answer = httpx2.get(f"{s.url}/v1/models", headers=theirs, trust_env=False)
+    answer = httpx2.get(f"{s.url}/v1/models", headers=theirs, trust_env=False, timeout=60)
     assert answer.status_code == 200
     with (
         anthropic.Anthropic(base_url=s.url, api_key="sk-ant-x", max_retries=0) as client,
@@ -293,7 +293,7 @@ def test_a_lane_outside_of_the_keys_scope_is_forbidden_by_name(scene: Start, des
     assert post(s.url, key, said("hello", "local-general")).status_code == 200
     answer = post(s.url, key, said("hello", "cloud-openai"))
     assert (answer.status_code, error(answer)["code"]) == (403, "key_forbids")
-    models = httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False).json()
+    models = httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False, timeout=60).json()
     names = ["auto", "local-general", "cloud/ok"]
     assert [model["id"] for model in models["data"]] == names
     with openai.OpenAI(base_url=f"{s.url}/v1", api_key=key, max_retries=0) as ask:
@@ -364,7 +364,7 @@ def test_tokens_are_reserved_at_their_most_and_settled_at_what_they_were(
 
 
 def remaining(url: str, key: str) -> int:
-    answer = httpx2.get(f"{url}/v1/models", headers={"x-api-key": key}, trust_env=False)
+    answer = httpx2.get(f"{url}/v1/models", headers={"x-api-key": key}, trust_env=False, timeout=60)
     return int(answer.headers["x-ratelimit-remaining-tokens"])
 
 
@@ -414,7 +414,10 @@ def test_a_key_has_only_so_many_requests_open_and_a_stream_counts_until_it_ends(
         second = post(s.url, key)
         assert (second.status_code, second.headers["retry-after"]) == (429, "1")
         assert (
-            httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": other}, trust_env=False).status_code == 200
+            httpx2.get(
+                f"{s.url}/v1/models", headers={"x-api-key": other}, trust_env=False, timeout=60
+            ).status_code
+            == 200
         )
     until(lambda: post(s.url, key, said("hello", "auto")).status_code == 200)
 
@@ -429,7 +432,9 @@ def test_a_client_that_leaves_mid_stream_gives_its_place_back(scene: Start, desk
     )
 
     def status() -> int:
-        return httpx2.get(f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False).status_code
+        return httpx2.get(
+            f"{s.url}/v1/models", headers={"x-api-key": key}, trust_env=False, timeout=60
+        ).status_code
 
     with connect(s.url) as sock:
         sock.sendall(head.encode() + body)
@@ -457,7 +462,7 @@ def test_a_revoked_key_is_refused_and_its_running_stream_is_not_cut(scene: Start
         pieces = answer.iter_raw()
         body = next(pieces)
         desk.store.revoke("me")
-        until(lambda: httpx2.get(models, headers=headers, trust_env=False).status_code == 401)
+        until(lambda: httpx2.get(models, headers=headers, trust_env=False, timeout=60).status_code == 401)
         body += b"".join(pieces)
     assert body.rstrip().endswith(b"data: [DONE]")
 
@@ -466,13 +471,13 @@ def test_rotation_under_load_refuses_nobody_during_the_grace(scene: Start, desk:
     s, old = scene(keys=desk.section), desk.key()
     entry, new = minted("me")
     models = f"{s.url}/v1/models"
-    assert httpx2.get(models, headers={"x-api-key": old}, trust_env=False).status_code == 200
+    assert httpx2.get(models, headers={"x-api-key": old}, trust_env=False, timeout=60).status_code == 200
     desk.store.rotate(desk.store.current("me"), entry, 3600)
     seen: list[int] = []
 
     def new_works() -> bool:
-        seen.append(httpx2.get(models, headers={"x-api-key": old}, trust_env=False).status_code)
-        return httpx2.get(models, headers={"x-api-key": new}, trust_env=False).status_code == 200
+        seen.append(httpx2.get(models, headers={"x-api-key": old}, trust_env=False, timeout=60).status_code)
+        return httpx2.get(models, headers={"x-api-key": new}, trust_env=False, timeout=60).status_code == 200
 
     until(new_works)
     assert set(seen) == {200}
@@ -551,13 +556,13 @@ def test_open_mode_lets_everybody_in_and_says_so(scene: Start) -> None:
     s = scene()
     answer = post(s.url, None)
     assert (answer.status_code, answer.headers["x-pointsman-keys"]) == (200, "open")
-    assert httpx2.get(f"{s.url}/readyz", trust_env=False).json()["keys"] == "open"
+    assert httpx2.get(f"{s.url}/readyz", trust_env=False, timeout=60).json()["keys"] == "open"
 
 
 def test_required_mode_does_not_call_itself_open(scene: Start, desk: Desk) -> None:
     s = scene(keys=desk.section)
     assert "x-pointsman-keys" not in post(s.url, None).headers
-    assert httpx2.get(f"{s.url}/readyz", trust_env=False).json()["keys"] == "required"
+    assert httpx2.get(f"{s.url}/readyz", trust_env=False, timeout=60).json()["keys"] == "required"
 
 
 def test_in_open_mode_a_page_that_renamed_itself_to_this_machine_is_refused(scene: Start) -> None:

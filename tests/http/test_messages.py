@@ -370,7 +370,7 @@ def test_every_error_below_the_path_has_anthropics_shape(
     assert answer.status_code == status
     assert answer.json()["type"] == "error"
     assert answer.json()["error"]["type"] == type_
-    assert "type" not in httpx2.get(f"{s.url}/nowhere", trust_env=False).json()
+    assert "type" not in httpx2.get(f"{s.url}/nowhere", trust_env=False, timeout=60).json()
 
 
 # --- keys ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def leave_all(scene: Scene, upstream: ThreadedUpstream, moment: str, count: int,
 
 
 def in_flight(url: str) -> int:
-    lanes = httpx2.get(f"{url}/readyz").json()["lanes"].values()
+    lanes = httpx2.get(f"{url}/readyz", timeout=60).json()["lanes"].values()
     return sum(lane["in_flight"] for lane in lanes)
 
 

@@ -130,7 +130,11 @@ def test_a_refused_request_has_its_span_and_a_trial_has_none(
     scene: Start, memory: InMemorySpanExporter
 ) -> None:
     s = scene()
-    httpx2.post(f"{s.url}/v1/route", json={"model": "auto", "messages": [{"role": "user", "content": "Hi"}]})
+    httpx2.post(
+        f"{s.url}/v1/route",
+        json={"model": "auto", "messages": [{"role": "user", "content": "Hi"}]},
+        timeout=60,
+    )
     assert ask(s, model="no-such-model").status_code == 404
     (request,) = named(finished(memory), "request")
     assert about(request) == {"status": "model_not_found"}

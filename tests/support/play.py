@@ -99,10 +99,7 @@ class Stage:
         await self._wait(self.script.wait_first_ms + self.script.wait_each_ms * (len(answer.pieces) - 1))
         body = self._body(answer)
         await self._head(200, "application/json", len(body), {})
-        await self._send_body(body)
-        self.request.chunks += 1
-        self.peer.connection.chunks += 1
-        self.request.tokens_out = len(answer.pieces) * self.ask.n
+        await self._send_body(body, len(answer.pieces) * self.ask.n)
 
     def _body(self, answer: Answer) -> bytes:
         if self.script.garbage:
@@ -113,13 +110,17 @@ class Stage:
             return b""
         return to_bytes(dump(self.wire.unary(self.ask, answer, self.serial)))
 
-    async def _send_body(self, body: bytes) -> None:
+    async def _send_body(self, body: bytes, tokens: int) -> None:
         half = 0 if self.script.break_at == AFTER_HEAD else len(body) // 2
         if self.script.break_at is not None and self.script.break_how not in ("error", "end"):
             await self.peer.send(body[:half])
             self._close()
         await self.peer.send(body[:half])
         await self._wait(self.script.wait_second_ms)
+        # Before the end goes out: whoever has the whole answer may look at once.
+        self.request.chunks += 1
+        self.peer.connection.chunks += 1
+        self.request.tokens_out = tokens
         step = self.script.slice or len(body) or 1
         for start in range(half, len(body), step):
             await self.peer.send(body[start : start + step])

@@ -85,7 +85,7 @@ def post(url: str, path: str, body: dict[str, Any], headers: dict[str, str] | No
 def connect(url: str) -> socket.socket:
     """A socket to the host of `url`."""
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10)
+    return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=60)
 
 
 def encode(path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> bytes:

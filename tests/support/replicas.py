@@ -116,12 +116,12 @@ async def play(bench: Bench) -> dict[str, Any]:
     pids: set[int] = set()
     while len(pids) < 2:
         pids |= {int((await bench.ask(0.05, "engine")).text) for _ in range(6)}
-    busy = [asyncio.create_task(bench.ask(3, "engine")) for _ in range(2 * SLOTS)]
+    busy = [asyncio.create_task(bench.ask(8, "engine")) for _ in range(2 * SLOTS)]
     await asyncio.sleep(1)
     found["full"] = [one.trail for one in await asyncio.gather(*(bench.ask(0, *both) for _ in range(8)))]
     found["busy"] = [one.trail for one in await asyncio.gather(*busy)]
     found["after"] = (await bench.ask(0, *both)).trail
-    loaded = [asyncio.create_task(bench.ask(1, *both)) for _ in range(2 * SLOTS)]
+    loaded = [asyncio.create_task(bench.ask(4, *both)) for _ in range(2 * SLOTS)]
     await asyncio.sleep(0.5)
     os.kill(sorted(pids)[0], signal.SIGKILL)
     died = await asyncio.gather(*loaded)

@@ -72,7 +72,7 @@ class Upstream(Recorded):
     ) -> None:
         await self.stop()
 
-    async def wait_until(self, true: Callable[[], bool], within: float = 5.0) -> None:
+    async def wait_until(self, true: Callable[[], bool], within: float = 60.0) -> None:
         """Return once `true()` holds; TimeoutError if it does not in time."""
         async with asyncio.timeout(within):
             while not true():  # noqa: ASYNC110 - `true` may look at anything, so nothing can signal it
@@ -163,7 +163,7 @@ class ThreadedUpstream(Recorded):
     ) -> None:
         self.stop()
 
-    def wait_until(self, true: Callable[[], bool], within: float = 5.0) -> None:
+    def wait_until(self, true: Callable[[], bool], within: float = 60.0) -> None:
         """Return once `true()` holds; TimeoutError if it does not in time."""
         deadline = time.monotonic() + within
         while not true():

@@ -221,7 +221,7 @@ async def test_the_only_lane_is_asked_again_after_the_time_it_asked_for() -> Non
 async def test_a_wait_that_does_not_fit_is_not_begun(seconds: float | None) -> None:
     scene = Scene([LaneRateLimited("a", "429", seconds)])
     with pytest.raises(HttpError) as error:
-        await scene.run(deadline=1)
+        await scene.run(deadline=4)
     assert (error.value.status, error.value.code) == (503, "no_lane_available")
     assert len(scene.lanes["a"].calls) == 1
 

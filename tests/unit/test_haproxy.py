@@ -91,6 +91,7 @@ def test_headers_that_never_end_are_408_behind_the_proxy(tmp_path: Path, drip: b
             with connected(port) as sock:
                 assert closes(sock, drip).startswith(b"HTTP/1.1 408 ")
             with connected(port) as sock:
+                sock.settimeout(20)
                 sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
                 assert sock.recv(1000).startswith(b"HTTP/1.1 204 ")
         finally:

@@ -405,7 +405,7 @@ async def test_every_key_that_does_not_work_is_refused_with_the_same_words(tmp_p
 
 
 async def test_a_key_that_runs_out_between_two_readings_is_refused(tmp_path: Path) -> None:
-    soon, key = made(expires=1.5)
+    soon, key = made(expires=4)
     write(tmp_path / "k.yaml", soon)
     keys = Keyring(KeysConfig(file=tmp_path / "k.yaml", refresh_s=4), lambda: DEFAULTS)
     await keys.find(key)
@@ -429,7 +429,7 @@ async def test_unreadable_keys_stand_for_a_bounded_time_and_then_nobody_is_let_i
     entry, key = made()
     path = tmp_path / "k.yaml"
     write(path, entry)
-    keys = ring(path, stale_s=1.5)
+    keys = ring(path, stale_s=6)
     await keys.find(key)
     path.write_text("{")
     caplog.set_level(logging.WARNING)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from serve.reviews import page
+from serve import page
 
-TEXT = bytes(page.response().body).decode()
-HEADERS = page.response().headers
+TEXT = bytes(page.response("serve.reviews").body).decode()
+HEADERS = page.response("serve.reviews").headers
 
 
 def inside(tag: str) -> str:

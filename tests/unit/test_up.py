@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from serve import up
 from serve.cli import app
 from serve.up import overridden
 from tests.support.serving import config
@@ -63,3 +64,11 @@ def test_an_option_that_means_nothing_is_refused_before_anything_starts(option: 
     done = CliRunner().invoke(app, ["up", *option])
     assert done.exit_code in (1, 2)
     assert told in " ".join(done.output.replace("\u2502", " ").split())
+
+
+def test_the_port_of_the_server_is_not_given_to_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "free_ports", lambda count: list(range(20_000, 20_000 + count)))
+    for taken in (19_999, 20_000, 20_003):
+        given = up._free_ports(taken).values()
+        assert len(set(given)) == 4
+        assert str(taken) not in given
