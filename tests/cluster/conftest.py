@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -98,17 +99,20 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
             "ANTHROPIC_BASE_URL": other.url,
             "ANTHROPIC_API_KEY": "sk-loopback-anthropic",
         }
-        config = _patient(ROOT / "configs" / "cpu.yaml", tmp_path_factory.mktemp("graph"))
+        config = patient("cpu.yaml", tmp_path_factory.mktemp("graph"))
         with up(config, clouds) as (pid, url), client_of(url) as client:
             yield Graph(pid, url, client, one, other)
 
 
-def _patient(config: Path, folder: Path) -> str:
-    """A copy of which nothing goes elsewhere because a busy machine was slow."""
-    raw = yaml.safe_load(config.read_text())
+def patient(name: str, folder: Path, **changes: Any) -> str:
+    """A copy of a shipped configuration, under which nothing goes elsewhere because a busy machine was slow."""
+    config = ROOT / "configs" / name
+    raw = yaml.safe_load(config.read_text()) | changes
     raw["dispatch"] = raw.get("dispatch", {}) | {"queue_wait_s": 60, "queue_wait_unary_s": 60}
-    raw["prices"] = str(config.parent / raw["prices"])
-    copy = folder / config.name
+    for section, field in ((raw, "prices"), (raw["policy"], "table")):
+        if field in section:
+            section[field] = str(config.parent / section[field])
+    copy = folder / name
     copy.write_text(yaml.safe_dump(raw))
     return str(copy)
 

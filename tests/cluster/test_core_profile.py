@@ -10,7 +10,7 @@ import openai
 import pytest
 import yaml
 
-from tests.cluster.conftest import ROOT, client_of, up
+from tests.cluster.conftest import ROOT, client_of, patient, up
 from tests.support.upstream import ThreadedUpstream
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -27,7 +27,8 @@ def lane_of(ask: openai.OpenAI) -> str:
 
 
 @pytest.mark.parametrize("proxy", ["haproxy", "plain"])
-def test_a_local_server_and_the_cloud_need_no_engine(proxy: str) -> None:
+def test_a_local_server_and_the_cloud_need_no_engine(proxy: str, tmp_path: Path) -> None:
+    config = patient("laptop-ollama.yaml", tmp_path)
     with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
         places = {
             "LOCAL_BASE_URL": f"{local.url}/v1",
@@ -35,7 +36,7 @@ def test_a_local_server_and_the_cloud_need_no_engine(proxy: str) -> None:
             "OPENAI_API_KEY": "sk-loopback",
             "ANTHROPIC_API_KEY": "",
         }
-        with up("configs/laptop-ollama.yaml", places, "--proxy", proxy) as (_pid, url), client_of(url) as ask:
+        with up(config, places, "--proxy", proxy) as (_pid, url), client_of(url) as ask:
             assert lane_of(ask) == "local-general"
             local.stop()
             chunks = list(ask.chat.completions.create(model="auto", messages=HELLO, stream=True))

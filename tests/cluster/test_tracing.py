@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.cluster.conftest import ROOT, client_of, up, wait_for
+from tests.cluster.conftest import client_of, patient, up, wait_for
 from tests.support.collector import Collector
 from tests.support.upstream import ThreadedUpstream
 
@@ -18,11 +17,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 def test_serves_own_exporter_sends_one_trace_without_content(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the OTLP exporter is not installed")
-    raw = yaml.safe_load((ROOT / "configs" / "laptop-ollama.yaml").read_text())
-    raw["policy"] |= {"table": str(ROOT / "configs" / "routing.yaml")} if "table" in raw["policy"] else {}
-    raw |= {"prices": str(ROOT / "configs" / "prices.yaml")} if "prices" in raw else {}
-    config = tmp_path / "traced.yaml"
-    config.write_text(yaml.safe_dump(raw | {"tracing": {"enabled": True}}))
+    config = patient("laptop-ollama.yaml", tmp_path, tracing={"enabled": True})
     with ThreadedUpstream() as local, Collector() as collector:
         places = {
             "LOCAL_BASE_URL": f"{local.url}/v1",
@@ -31,7 +26,7 @@ def test_serves_own_exporter_sends_one_trace_without_content(tmp_path: Path) -> 
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
-        with up(str(config), places) as (_pid, url), client_of(url) as ask:
+        with up(config, places) as (_pid, url), client_of(url) as ask:
             traceparent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
             ask.chat.completions.create(model="auto", messages=HELLO, extra_headers=traceparent)
             wait_for(lambda: {"request", "gather", "attempt"} <= set(collector.names()), 60, "spans")
