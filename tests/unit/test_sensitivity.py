@@ -56,6 +56,12 @@ def zipped(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode())).decode()
 
 
+def listed(text: str, width: int = 999) -> str:
+    """The bytes of `text` as C and Python write them, `width` to a line."""
+    digits = [f"0x{byte:02x}" for byte in text.encode()]
+    return ",\n    ".join(", ".join(digits[at : at + width]) for at in range(0, len(digits), width))
+
+
 FOLDED = {
     "plain": str,
     "zero-width": spread("\u200b"),
@@ -92,6 +98,9 @@ ENCODED = {
     "hex": lambda text: text.encode().hex(),
     "hex-between-words": lambda text: f"be {text.encode().hex(' ')} be",
     "hex-spaced": lambda text: text.encode().hex(" "),
+    "hex-list": lambda text: f"bytes([{listed(text)}])",
+    "hex-list-tight": lambda text: f"{{{listed(text).replace(' ', '')}}}",
+    "hex-list-in-lines": lambda text: f"{{\n    {listed(text, 8)}\n}};",
     "base64-twice": lambda text: b64(b64(text)),
     "hex-in-base64": lambda text: b64(text.encode().hex()),
     "gzip": zipped,
@@ -171,13 +180,20 @@ def test_what_no_detector_can_read_is_confidential() -> None:
     [
         "data:application/octet-stream;base64," + base64.b64encode(bytes(range(7, 250, 3)) * 2).decode(),
         base64.b64encode(gzip.compress(bytes(range(256)))[::-1]).decode(),
+        f"{{{listed(bytes(range(128)).decode())}\n, 0x11, 0x12}}",
+        f"payload: {listed(bytes(range(128)).decode()[::-1], 16)}",
         b64(b64(b64(b64(b64(CARD * 3))))),
         base64.b64encode(gzip.compress(b"a" * (8 << 20))).decode(),
     ],
-    ids=["data-uri", "whole-leaf", "nested-too-deep", "gzip-bomb"],
+    ids=["data-uri", "whole-leaf", "list", "announced-list", "nested-too-deep", "gzip-bomb"],
 )
 def test_a_blob_that_stays_closed_is_confidential(text: str) -> None:
     assert "opaque_blob" in {found.rule for found in read(view(text)).findings}
+
+
+def test_a_table_of_bytes_in_source_code_is_no_blob() -> None:
+    table = listed(bytes(range(128)).decode()[::-1], 16)
+    assert read(view(f"static const uint8_t inverse[] = {{\n    {table}\n}};")).level is Sensitivity.PUBLIC
 
 
 def broken(data: bytes) -> list[str]:

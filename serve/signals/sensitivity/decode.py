@@ -22,7 +22,8 @@ _PRINTABLE = 0.95
 
 _RUN = Pattern(r"[A-Za-z0-9+/_\-]{12,}(?:[ \t]*\\?(?:\r?\n|\\n)[ \t]*[A-Za-z0-9+/_\-]{4,})*={0,6}")
 _HEX = Pattern(
-    r"[0-9A-Fa-f]{16,}|\b(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}\b|(?:0x[0-9A-Fa-f]{2}[ ,]{1,2}){7,}"
+    r"[0-9A-Fa-f]{16,}|\b(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}\b"
+    r"|(?:0x[0-9A-Fa-f]{2}[ ,\t\r\n]+){7,}(?:0x[0-9A-Fa-f]{2}\b)?"
 )
 _BLANKS = Pattern(r"[\s\\]+n?")
 _HEX_NOISE = str.maketrans("", "", " :,-\t\r\n")
@@ -166,8 +167,15 @@ def _is_blob(text: str, hit: Hit) -> bool:
     if _entropy(hit.value) < (_HEX_BLOB_ENTROPY if hexadecimal else _BLOB_ENTROPY):
         return False
     alone = len(hit.value) >= len(text.strip()) - 2
-    announced = alone or _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start])
-    return announced or len(hit.value) >= (_HEX_BLOB_BARE if hexadecimal else _BLOB_BARE)
+    if alone or _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start]):
+        return True
+    return len(hit.value) >= (_HEX_BLOB_BARE if hexadecimal else _BLOB_BARE) and not _is_table(hit.value)
+
+
+def _is_table(run: str) -> bool:
+    """Bytes in short lines are what source code is full of: tables of ciphers, of characters, of pictures."""
+    lines = run.split("\n") if run.startswith("0x") else ()
+    return len(lines) > 1 and max(map(len, lines)) < _HEX_BLOB_BARE
 
 
 def _entropy(run: str) -> float:
