@@ -23,8 +23,10 @@ _DOTS = "\u3002\uff61\u2024\u00b7\u30fb\u2022"
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 BACKWARDS, _FORWARDS_AGAIN = "\u202e", "\u202c"
 
-# The standard decoder is fast but refuses huge decimal references; nothing honest has one.
-_HUGE_REFERENCE = Pattern(r"&#[0-9]{8,}")
+# Zeros in front may be any number, and the standard decoder fails on a reference of thousands of digits.
+_LONG = Pattern(r"&#[0-9]{8,}")
+_LONG_REFERENCE = re.compile(r"&#([0-9]{8,}+)(;?)")
+_MOST_DIGITS = 7
 # Not RE2, which calls back five times as slowly, and a text can hold tens of thousands of these.
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][0-9A-Za-z]{1,31});")
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -92,11 +94,19 @@ def _unescape(text: str) -> str:
         text = head + "".join(map(_resolved, pieces))
     if "%" in text:
         text = unquote(text, errors="replace")
-    if "&" not in text or _HUGE_REFERENCE.found(text):
+    if "&" not in text:
         return text
+    if "&#" in text and _LONG.found(text):
+        text = _LONG_REFERENCE.sub(_shortened, text)
     # A reference without its semicolon counts only when nothing else is left: its end may be escaped itself.
     text = _REFERENCE.sub(lambda found: html.unescape(found[0]), text)
     return html.unescape(text) if text == escaped else text
+
+
+def _shortened(reference: re.Match[str]) -> str:
+    """A reference without the zeros in front, and a blank for one that no character has."""
+    digits = reference[1].lstrip("0") or "0"
+    return f"&#{digits}{reference[2]}" if len(digits) <= _MOST_DIGITS else " "
 
 
 def _resolved(piece: str) -> str:
