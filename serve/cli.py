@@ -23,6 +23,7 @@ from serve.config.cli import app as config_app
 from serve.doctor.cli import doctor
 from serve.errors import ConfigError, HttpError
 from serve.keys.cli import app as keys_app
+from serve.lanes.sdk import bare
 from serve.learning.cli import app as tables_app
 from serve.plan_cli import plan
 from serve.policy_cli import app as policy_app
@@ -182,11 +183,13 @@ def ask(
 ) -> None:
     """Ask the running Pointsman and stream the answer. Where it wants a key: POINTSMAN_API_KEY."""
     base = url or _address(_load(config))
-    client = openai.OpenAI(
-        base_url=f"{base}/v1",
-        api_key=_key(),
-        max_retries=0,
-        http_client=httpx2.Client(trust_env=False, timeout=600),
+    client = bare(
+        openai.OpenAI(
+            base_url=f"{base}/v1",
+            api_key=_key(),
+            max_retries=0,
+            http_client=httpx2.Client(trust_env=False, timeout=600),
+        )
     )
     messages: list[openai.types.chat.ChatCompletionMessageParam] = [
         {"role": "user", "content": _prompt(prompt, file)}

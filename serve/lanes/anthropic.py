@@ -23,6 +23,7 @@ from serve.lane_errors import (
 )
 from serve.lanes import body as bodies
 from serve.lanes.openai import never_sent, status_error, unreached
+from serve.lanes.sdk import bare
 from serve.wire import anthropic_answer, sse
 from serve.wire import anthropic_messages as wire
 from serve.wire.openai_chat import ChatRequest
@@ -34,7 +35,15 @@ class AnthropicLane:
     def __init__(self, lane: HttpLane, http: httpx2.AsyncClient) -> None:
         key = lane.api_key.resolve() if lane.api_key else None
         self._lane = lane
-        self._sdk = AsyncAnthropic(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
+        # The SDK's spans may hold words of requests, and name the caller's trace to the lane.
+        sdk = AsyncAnthropic(
+            base_url=lane.url,
+            api_key=key or "none",
+            http_client=http,
+            max_retries=0,
+            open_telemetry={"traces": False, "propagation": False},
+        )
+        self._sdk = bare(sdk)
 
     async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
         """The answer as JSON documents of OpenAI's shape. Raises LaneError."""

@@ -27,6 +27,7 @@ from serve.lane_errors import (
     LaneUnserving,
 )
 from serve.lanes import body as bodies
+from serve.lanes.sdk import bare
 from serve.wire import sse
 
 _FOREIGN = frozenset({"thinking", "top_k"})
@@ -43,7 +44,8 @@ class OpenAILane:
         self._lane = lane
         self._most = bodies.MOST_VECTOR_BYTES if lane.embeddings else bodies.MOST_BYTES
         # The SDK insists on a key; a local server that wants none ignores it.
-        self._sdk = AsyncOpenAI(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
+        sdk = AsyncOpenAI(base_url=lane.url, api_key=key or "none", http_client=http, max_retries=0)
+        self._sdk = bare(sdk)
 
     async def documents(self, body: bytes, stream: bool) -> AsyncGenerator[str, None]:
         """The answer as JSON documents of OpenAI's shape, unread. Raises LaneError."""

@@ -30,6 +30,7 @@ KNOWS_HTTP = {
     "cloud",
     "lanes/openai",
     "lanes/anthropic",
+    "lanes/sdk",
     "cli",
     "doctor/deployment",
     "doctor/configured",

@@ -1,8 +1,10 @@
 """Document labels: "CONFIDENTIAL", "internal use only" and their kin where a label would stand.
 
-Knows marking words in eight languages and the positions of a marking. Does not flag the same
-words in prose.
+Knows marking words in eight languages and the positions of a marking, an element of HTML or XML and the
+subject of a mail among them. Does not flag the same words in prose.
 """
+
+import re
 
 from serve.signals.sensitivity.pattern import Pattern
 from serve.signals.sensitivity.rule import Rule, RuleSet
@@ -114,3 +116,34 @@ RULES = RuleSet(
         ),
     )
 )
+
+_WORD = Pattern(rf"(?i:{_CONFIDENTIAL}|{_INTERNAL})|{_CONFIDENTIAL_CAPITALS}|{_INTERNAL_CAPITALS}")
+# A word in bold opens no line, nor does a run of Word or PowerPoint, which ends with every change of style.
+_INLINE = re.compile(
+    rb"(?i)</?(?:a|abbr|b|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strong|sub|sup|tt|u|var|"
+    rb"[aw]:(?:t|r|rPr|b|bCs|i|iCs|u|lang|rFonts|sz|szCs|color|highlight|latin|solidFill|srgbClr|proofErr))"
+    rb"(?:\s[^<>]*)?/?>"
+)
+_TAG = re.compile(rb"</?[A-Za-z][^<>]*>")
+_SUBJECT = re.compile(
+    rb"(?im)^[ \t>*]{0,8}(?:(?:subject|re|fwd?|sv|vs|vb|aw|wg|tr|rv|betreff|objet|asunto|emne|aihe|\xc3[\x84\xa4]mne)"
+    rb"[ \t*]{0,3}:[ \t*]{0,3}){1,8}"
+)
+
+
+def suspects(data: bytes) -> bool:
+    """Whether any rule could fire: linear, no false negatives."""
+    return any(map(RULES.suspects, _layouts(data)))
+
+
+def find(data: bytes) -> list[str]:
+    """The names of the rules that fire, each once."""
+    return list(dict.fromkeys(name for text in _layouts(data) for name in RULES.find(text)))
+
+
+def _layouts(data: bytes) -> tuple[bytes, ...]:
+    """`data`, and if it is another text also that with each element and each mail's subject on a line of its own."""
+    if not _WORD.found(data):
+        return (data,)
+    shown = _SUBJECT.sub(b"\n", _TAG.sub(b"\n", _INLINE.sub(b"", data)))
+    return (data,) if shown == data else (data, shown)

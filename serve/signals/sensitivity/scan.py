@@ -61,7 +61,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("identifiers", abroad.RULES.suspects, abroad.RULES.find),
     Detector("contact", contact.RULES.suspects, contact.RULES.find),
     Detector("secrets", credentials.RULES.suspects, credentials.RULES.find),
-    Detector("labels", labels.RULES.suspects, labels.RULES.find),
+    Detector("labels", labels.suspects, labels.find),
     Detector("business", business.RULES.suspects, business.RULES.find),
     Detector("health", health.RULES.suspects, health.RULES.find),
     Detector("traces", traces.suspects, traces.find),
