@@ -77,7 +77,9 @@ def chat_body(request: ResponseRequest, messages: Sequence[Message]) -> bytes:
 def left_out(request: ResponseRequest) -> Message:
     """What of the request the chat request leaves out, and its response repeats: `metadata`, tools not allowed."""
     offered = {tool.name for tool in _choice(request)[0]}
-    tools = [tool.model_dump(mode="json") for tool in request.functions if tool.name not in offered]
+    tools: list[JsonValue] = [
+        tool.model_dump(mode="json") for tool in request.functions if tool.name not in offered
+    ]
     return {"metadata": {**(request.metadata or {})}, "tools": tools}
 
 
