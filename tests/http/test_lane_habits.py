@@ -199,3 +199,23 @@ def test_thought_tokens_are_told_where_they_make_sense(said: Json, told: int | N
     details = chat.completion_tokens_details
     assert (details and details.reasoning_tokens, chat.total_tokens) == (told, 15)
     assert response.output_tokens_details.reasoning_tokens == (told or 0)
+
+
+@pytest.mark.parametrize("tools", [None, CHAT_TOOLS], ids=["bare", "tools"])
+def test_azures_words_about_its_filters_cost_no_stream(tools: Any) -> None:
+    """They come first, in between and after the end, with empty names and without a delta."""
+    nobody: Json = {"id": "", "object": "", "created": 0, "model": ""}
+    verdict = nobody | {"choices": [{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]}
+    words = [chunk({"role": "assistant", "content": ""}), chunk({"content": "Hello"}), verdict]
+    events = [
+        nobody | {"choices": [], "prompt_filter_results": []}, *words, chunk({}, "stop"), verdict,
+        chunk({}) | {"choices": [], "usage": USAGE},
+    ]  # fmt: skip
+    ask = {"model": "auto", "messages": HELLO, "stream": True, "stream_options": {"include_usage": True}}
+    with asked(lambda path, body: events) as (url, _), client(url) as c:
+        got = list(c.chat.completions.create(**ask, **({"tools": tools} if tools else {})))
+    assert {one.object for one in got} == {"chat.completion.chunk"}
+    choices = [one.choices[0] for one in got if one.choices]
+    assert "".join(choice.delta.content or "" for choice in choices) == "Hello"
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
+    assert [one.usage.total_tokens for one in got if one.usage] == [15]
