@@ -7,7 +7,7 @@ lost to what nobody reads: Azure OpenAI leaves names empty and deltas out where 
 from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from serve.lane_errors import LaneProtocolError, LaneUnavailable
@@ -145,11 +145,24 @@ StoppedBy = Annotated[str | None, BeforeValidator(_text_only)]
 """The stop sequence that ended an answer, where the lane tells: vLLM and Anthropic do, OpenAI does not."""
 
 
-class AnswerMessage(Wire):
+class Said(Wire):
+    """Where thoughts go: vLLM since 0.32 and OpenRouter call them `reasoning`, clients know the older name."""
+
+    reasoning_content: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(thought := value.get("reasoning"), str):
+            return value
+        # Servers that send both names say the same thing twice.
+        return value if value.get("reasoning_content") else {**value, "reasoning_content": thought}
+
+
+class AnswerMessage(Said):
     role: Annotated[Literal["assistant"], BeforeValidator(lambda value: value or "assistant")] = "assistant"
     content: str | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
     thinking_blocks: list[Thought] | None = None
     tool_calls: list[GivenCall] | None = None
 
@@ -186,11 +199,10 @@ class ToolCallDelta(Wire):
     function: FunctionDelta | None = None
 
 
-class Delta(Wire):
+class Delta(Said):
     role: Annotated[Literal["assistant"] | None, BeforeValidator(_or_none)] = None
     content: str | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
     thinking_blocks: list[Thought] | None = None
     tool_calls: list[ToolCallDelta] | None = None
 

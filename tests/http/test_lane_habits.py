@@ -219,3 +219,34 @@ def test_azures_words_about_its_filters_cost_no_stream(tools: Any) -> None:
     assert "".join(choice.delta.content or "" for choice in choices) == "Hello"
     assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
     assert [one.usage.total_tokens for one in got if one.usage] == [15]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_a_lanes_thoughts_reach_the_clients_of_every_api_by_either_name(name: str) -> None:
+    def script(path: str, body: Json) -> Json | list[Json]:
+        if body.get("stream"):
+            return [chunk({"role": "assistant", name: "Hm"}), chunk({"content": "Hello"}), chunk({}, "stop")]
+        return completion({"content": "Hello", name: "Hm"})
+
+    with asked(script) as (url, upstream), client(url) as c:
+        chat: Any = c.chat.completions.create(model="auto", messages=HELLO)
+        assert chat.choices[0].message.reasoning_content == "Hm"
+        deltas: Any = list(c.chat.completions.create(model="auto", messages=HELLO, stream=True))
+        assert deltas[0].choices[0].delta.reasoning_content == "Hm"
+        response: Any = c.responses.create(model="auto", input="hi")
+        assert [item.type for item in response.output] == ["reasoning", "message"]
+        with anthropic.Anthropic(base_url=url, api_key="any", max_retries=0) as a:
+            ask: Any = {
+                "model": "auto",
+                "max_tokens": 2000,
+                "thinking": {"type": "enabled", "budget_tokens": 1024},
+            }
+            message: Any = a.messages.create(messages=HELLO, **ask)
+            assert [block.type for block in message.content] == ["thinking", "text"]
+            back: Any = [*HELLO, {"role": "assistant", "content": message.content}, *HELLO]
+            assert a.messages.create(messages=back, **ask).content[-1].type == "text"
+        kept: Any = [*HELLO, *[item.model_dump(exclude_none=True) for item in response.output], *HELLO]
+        assert c.responses.create(model="auto", input=kept).output_text == "Hello"
+        said: Any = {"role": "assistant", "content": "Hello", name: "Hm"}
+        assert c.chat.completions.create(model="auto", messages=[*HELLO, said, *HELLO])
+    assert "Hm" not in str([body["messages"] for body in upstream.bodies])

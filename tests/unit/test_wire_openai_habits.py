@@ -118,3 +118,25 @@ def test_an_answer_that_was_given_up_is_none(said: str) -> None:
 def test_what_is_read_is_still_validated(choice: dict[str, Any]) -> None:
     with pytest.raises(LaneProtocolError):
         chunk("lane", json.dumps(a_chunk(**choice)))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({"reasoning": "hm"}, id="new-name"),
+        pytest.param({"reasoning_content": "hm"}, id="old-name"),
+        pytest.param({"reasoning": "hm", "reasoning_content": "hm"}, id="both"),
+        pytest.param({"reasoning": "hm", "reasoning_content": None}, id="old-name-null"),
+        pytest.param({"reasoning": None, "reasoning_content": "hm"}, id="new-name-null"),
+        pytest.param(
+            {"reasoning": {"effort": "low"}, "reasoning_content": "hm"}, id="new-name-something-else"
+        ),
+    ],
+)
+def test_a_thought_is_heard_once_by_either_name(said: dict[str, Any]) -> None:
+    item = chunk("lane", json.dumps(a_chunk(delta=said)))
+    assert item.says_something
+    assert sent(item)["choices"][0]["delta"] == {"reasoning_content": "hm"}
+    whole = completion("lane", json.dumps(an_answer(said)))
+    told = sent(whole)["choices"][0]["message"]
+    assert told == {"role": "assistant", "content": "x", "reasoning_content": "hm"}
