@@ -5,7 +5,8 @@ LaneError                         one lane, one attempt; dispatch decides what f
 ├── LaneUnpaid ── LaneUnledgered  money forbids it: the lane was not asked
 ├── LaneUnrecorded                the audit log cannot be written: the lane was not asked
 ├── LaneOverloaded ── LaneFull (── LaneAbsent · LaneSilent) · LaneRateLimited
-├── LaneTimeout · LaneRejected (── LaneTooLong) · LaneMisconfigured · LaneProtocolError · LaneInterrupted
+├── LaneTimeout · LaneRejected (── LaneTooLong) · LaneMisconfigured (── LaneForbidden)
+├── LaneProtocolError · LaneInterrupted
 └── AnswerInvalid                 the lane answered, the verdict refused it
 
 Messages hold no prompt text and no secret: they are written to logs.
@@ -133,10 +134,16 @@ class LaneTooLong(LaneRejected):
 
 
 class LaneMisconfigured(LaneError):
-    """The lane refuses us: wrong key, unknown model, no permission."""
+    """The lane refuses us: wrong key, no credit, unknown model, wrong address."""
 
     outcome = "misconfigured"
     free = True
+
+
+class LaneForbidden(LaneMisconfigured):
+    """403. A key without the right, or a filter that did not like this one request: only a row of them tells."""
+
+    outcome = "forbidden"
 
 
 class LaneProtocolError(LaneError):

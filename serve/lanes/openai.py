@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, AsyncStream
 from serve.config import HttpLane
 from serve.lane_errors import (
     LaneError,
+    LaneForbidden,
     LaneFull,
     LaneMisconfigured,
     LaneOverloaded,
@@ -32,6 +33,12 @@ from serve.wire import sse
 
 _FOREIGN = frozenset({"thinking", "top_k"})
 """Fields of the Messages API, which servers of this dialect refuse or do not know."""
+
+_GATEWAY = frozenset({502, 504, 520, 524})
+"""A gateway's own words, the last two Cloudflare's: the model behind it may go on working, and is billed then."""
+
+_MISCONFIGURED = frozenset({401, 402, 404, 405, 407, 410, 421})
+"""What no other request would change: key, money, address, method, proxy, a model that is gone."""
 
 _OPENAI = ("api.openai.com", ".openai.azure.com")
 
@@ -144,13 +151,14 @@ def status_error(lane: str, status: int, retry_after: str | None) -> LaneError:
     if status in (503, 529):
         return LaneOverloaded(lane, "overloaded", wait)
     if status >= 500:
-        # A gateway's 504 or 502 may hide a model that goes on working; it is billed then.
-        kind = LaneUnavailable if status in (502, 504) else LaneUnserving
+        kind = LaneUnavailable if status in _GATEWAY else LaneUnserving
         return kind(lane, f"answered {status}")
-    if status in (401, 403, 404):
-        return LaneMisconfigured(lane, f"refused us with {status}: check key, model and address")
-    if status in (408, 504):
-        return LaneTimeout(lane, f"answered {status}")
+    if status in _MISCONFIGURED or status < 400:
+        return LaneMisconfigured(lane, f"refused us with {status}: check key, credit, model and address")
+    if status == 403:
+        return LaneForbidden(lane, "refused us or the request with 403: check the key, if it always does")
+    if status == 408:
+        return LaneTimeout(lane, "answered 408")
     return LaneRejected(lane, f"refused the request with {status}")
 
 

@@ -1,17 +1,53 @@
 """OpenAI chat answers, whole and in chunks, as lanes give them and clients get them.
 
-A lane's answer is untrusted input: only the fields listed here go on to the client.
+A lane's answer is untrusted input: only the fields listed here go on to the client. An answer that is paid for is not
+lost to what nobody reads: Azure OpenAI leaves names empty and deltas out where it tells of its filters.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from math import isfinite
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, WrapValidator, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from serve.lane_errors import LaneProtocolError, LaneUnavailable
 from serve.wire.openai_messages import FunctionCall, Thought, ToolCall, Wire
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+_CUT = frozenset({"model_length", "max_tokens"})
+"""What `length` is called by Mistral, and by servers that keep Anthropic's word."""
+
+_GIVEN_UP = frozenset({"abort", "error", "insufficient_system_resource"})
+"""No end of an answer: vLLM, Mistral and DeepSeek let go of it half done."""
+
+
+_KNOWN = frozenset(get_args(FinishReason))
+
+
+class _GaveUp(Exception):
+    """The lane says that it did not finish."""
+
+
+def _finish(value: object) -> object:
+    """An unknown reason is an end all the same. Raises _GaveUp."""
+    if not isinstance(value, str) or value in _KNOWN:
+        return value
+    if value in _GIVEN_UP:
+        raise _GaveUp
+    return ("length" if value in _CUT else "stop") if value else None
+
+
+def _or_none(value: object) -> object:
+    return None if value == "" else value
+
+
+def _seconds(value: object) -> object:
+    """Some servers tell the time to the microsecond."""
+    return int(value) if isinstance(value, float) and isfinite(value) else value
+
+
+Created = Annotated[int, BeforeValidator(_seconds)]
 
 
 # More than any model takes or gives; what is reported beyond is nonsense.
@@ -99,31 +135,54 @@ def _text_only(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _a_function(value: object) -> object:
+    return {**value, "type": "function"} if isinstance(value, dict) and value.get("type") == "" else value
+
+
+GivenCall = Annotated[ToolCall, BeforeValidator(_a_function)]
+
 StoppedBy = Annotated[str | None, BeforeValidator(_text_only)]
 """The stop sequence that ended an answer, where the lane tells: vLLM and Anthropic do, OpenAI does not."""
 
 
-class AnswerMessage(Wire):
-    role: Literal["assistant"] = "assistant"
+class Said(Wire):
+    """Where thoughts go: vLLM since 0.32 and OpenRouter call them `reasoning`, clients know the older name."""
+
+    reasoning_content: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(thought := value.get("reasoning"), str):
+            return value
+        # Servers that send both names say the same thing twice.
+        return value if value.get("reasoning_content") else {**value, "reasoning_content": thought}
+
+
+class AnswerMessage(Said):
+    role: Annotated[Literal["assistant"], BeforeValidator(lambda value: value or "assistant")] = "assistant"
     content: str | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
     thinking_blocks: list[Thought] | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[GivenCall] | None = None
 
 
 class Choice(Wire):
     index: int = 0
     message: AnswerMessage
     logprobs: dict[str, JsonValue] | None = None
-    finish_reason: FinishReason | None = "stop"
+    finish_reason: Annotated[FinishReason | None, BeforeValidator(lambda value: _finish(value) or "stop")] = (
+        "stop"
+    )
     stop_reason: StoppedBy = None
 
 
 class ChatCompletion(Metered):
     id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
+    object: Annotated[Literal["chat.completion"], BeforeValidator(lambda _: "chat.completion")] = (
+        "chat.completion"
+    )
+    created: Created
     model: str
     choices: list[Choice] = Field(min_length=1)
 
@@ -136,15 +195,14 @@ class FunctionDelta(Wire):
 class ToolCallDelta(Wire):
     index: int = 0
     id: str | None = None
-    type: Literal["function"] | None = None
+    type: Annotated[Literal["function"] | None, BeforeValidator(_or_none)] = None
     function: FunctionDelta | None = None
 
 
-class Delta(Wire):
-    role: Literal["assistant"] | None = None
+class Delta(Said):
+    role: Annotated[Literal["assistant"] | None, BeforeValidator(_or_none)] = None
     content: str | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
     thinking_blocks: list[Thought] | None = None
     tool_calls: list[ToolCallDelta] | None = None
 
@@ -157,16 +215,18 @@ class Delta(Wire):
 
 class ChunkChoice(Wire):
     index: int = 0
-    delta: Delta
+    delta: Annotated[Delta, BeforeValidator(lambda value: Delta() if value is None else value)] = Delta()
     logprobs: dict[str, JsonValue] | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: Annotated[FinishReason | None, BeforeValidator(_finish)] = None
     stop_reason: StoppedBy = None
 
 
 class ChatChunk(Metered):
     id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
+    object: Annotated[
+        Literal["chat.completion.chunk"], BeforeValidator(lambda _: "chat.completion.chunk")
+    ] = "chat.completion.chunk"
+    created: Created
     model: str
     choices: list[ChunkChoice] = Field(default_factory=list)
 
@@ -182,6 +242,8 @@ def completion(lane: str, document: str) -> ChatCompletion:
         return _settled(lane, ChatCompletion.model_validate_json(document))
     except ValidationError as error:
         raise LaneProtocolError(lane, f"not a chat completion: {_first(error)}") from None
+    except _GaveUp:
+        raise LaneUnavailable(lane, "gave its answer up") from None
 
 
 def chunk(lane: str, document: str) -> ChatChunk:
@@ -190,6 +252,8 @@ def chunk(lane: str, document: str) -> ChatChunk:
         return _settled(lane, ChatChunk.model_validate_json(document))
     except ValidationError as error:
         raise LaneProtocolError(lane, f"not a chat completion chunk: {_first(error)}") from None
+    except _GaveUp:
+        raise LaneUnavailable(lane, "gave its answer up") from None
 
 
 def _settled(lane: str, answer: M) -> M:

@@ -199,3 +199,54 @@ def test_thought_tokens_are_told_where_they_make_sense(said: Json, told: int | N
     details = chat.completion_tokens_details
     assert (details and details.reasoning_tokens, chat.total_tokens) == (told, 15)
     assert response.output_tokens_details.reasoning_tokens == (told or 0)
+
+
+@pytest.mark.parametrize("tools", [None, CHAT_TOOLS], ids=["bare", "tools"])
+def test_azures_words_about_its_filters_cost_no_stream(tools: Any) -> None:
+    """They come first, in between and after the end, with empty names and without a delta."""
+    nobody: Json = {"id": "", "object": "", "created": 0, "model": ""}
+    verdict = nobody | {"choices": [{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]}
+    words = [chunk({"role": "assistant", "content": ""}), chunk({"content": "Hello"}), verdict]
+    events = [
+        nobody | {"choices": [], "prompt_filter_results": []}, *words, chunk({}, "stop"), verdict,
+        chunk({}) | {"choices": [], "usage": USAGE},
+    ]  # fmt: skip
+    ask = {"model": "auto", "messages": HELLO, "stream": True, "stream_options": {"include_usage": True}}
+    with asked(lambda path, body: events) as (url, _), client(url) as c:
+        got = list(c.chat.completions.create(**ask, **({"tools": tools} if tools else {})))
+    assert {one.object for one in got} == {"chat.completion.chunk"}
+    choices = [one.choices[0] for one in got if one.choices]
+    assert "".join(choice.delta.content or "" for choice in choices) == "Hello"
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
+    assert [one.usage.total_tokens for one in got if one.usage] == [15]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_a_lanes_thoughts_reach_the_clients_of_every_api_by_either_name(name: str) -> None:
+    def script(path: str, body: Json) -> Json | list[Json]:
+        if body.get("stream"):
+            return [chunk({"role": "assistant", name: "Hm"}), chunk({"content": "Hello"}), chunk({}, "stop")]
+        return completion({"content": "Hello", name: "Hm"})
+
+    with asked(script) as (url, upstream), client(url) as c:
+        chat: Any = c.chat.completions.create(model="auto", messages=HELLO)
+        assert chat.choices[0].message.reasoning_content == "Hm"
+        deltas: Any = list(c.chat.completions.create(model="auto", messages=HELLO, stream=True))
+        assert deltas[0].choices[0].delta.reasoning_content == "Hm"
+        response: Any = c.responses.create(model="auto", input="hi")
+        assert [item.type for item in response.output] == ["reasoning", "message"]
+        with anthropic.Anthropic(base_url=url, api_key="any", max_retries=0) as a:
+            ask: Any = {
+                "model": "auto",
+                "max_tokens": 2000,
+                "thinking": {"type": "enabled", "budget_tokens": 1024},
+            }
+            message: Any = a.messages.create(messages=HELLO, **ask)
+            assert [block.type for block in message.content] == ["thinking", "text"]
+            back: Any = [*HELLO, {"role": "assistant", "content": message.content}, *HELLO]
+            assert a.messages.create(messages=back, **ask).content[-1].type == "text"
+        kept: Any = [*HELLO, *[item.model_dump(exclude_none=True) for item in response.output], *HELLO]
+        assert c.responses.create(model="auto", input=kept).output_text == "Hello"
+        said: Any = {"role": "assistant", "content": "Hello", name: "Hm"}
+        assert c.chat.completions.create(model="auto", messages=[*HELLO, said, *HELLO])
+    assert "Hm" not in str([body["messages"] for body in upstream.bodies])

@@ -196,7 +196,7 @@ def test_a_document_that_is_no_answer_is_a_protocol_error_without_its_content(do
     assert error.value.lane == "lane"
     assert "xyzzy" not in str(error.value)
     with pytest.raises(LaneProtocolError):
-        chunk("lane", document.replace('"choices": []', '"choices": 5').replace('"object"', '"o"'))
+        chunk("lane", document.replace('"choices": []', '"choices": 5').replace('"message"', '"delta"'))
 
 
 def test_every_model_of_the_wire_drops_what_it_does_not_know_and_refuses_nan() -> None:
