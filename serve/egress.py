@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from serve.config import ON_PREMISES, Config, HttpLane, Location
 from serve.lane_errors import LaneEgressDenied
+from serve.pool import Transport
 from serve.request import RequestView, string_leaves
 from serve.signals import sensitivity
 from serve.signals.readings import Sensitivity
@@ -83,16 +84,17 @@ async def _unread(answer: httpx2.Response) -> None:
 
 def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
     """The connection pool of one lane. The environment's proxies are ignored: they would reroute all egress."""
+    limits = httpx2.Limits(
+        max_connections=lane.max_in_flight,
+        max_keepalive_connections=lane.max_in_flight,
+        keepalive_expiry=IDLE_S,
+    )
     return httpx2.AsyncClient(
         trust_env=False,
         follow_redirects=False,
         event_hooks={"response": [_unread]},
         timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
-        limits=httpx2.Limits(
-            max_connections=lane.max_in_flight,
-            max_keepalive_connections=lane.max_in_flight,
-            keepalive_expiry=IDLE_S,
-        ),
+        transport=Transport(limits),
     )
 
 

@@ -27,6 +27,7 @@ KNOWS_RAY = {
 }
 KNOWS_HTTP = {
     "egress",
+    "pool",
     "cloud",
     "lanes/openai",
     "lanes/anthropic",
@@ -38,6 +39,7 @@ KNOWS_HTTP = {
 CLIENTS = {
     "httpx",
     "httpx2",
+    "httpcore2",
     "openai",
     "anthropic",
     "requests",

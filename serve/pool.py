@@ -1,0 +1,79 @@
+"""The connections of one lane: when one may carry another request. All that needs httpx2's and anyio's insides.
+
+Knows connections. Does not know what travels, nor whether it may.
+"""
+
+import time
+from typing import Any
+
+import httpcore2
+import httpx2
+from anyio.streams.tls import TLSStream
+
+MOST_AGE_S = 300.0
+"""How long a connection is used: only a new one looks the lane's name up again."""
+
+
+class Transport(httpx2.AsyncHTTPTransport):
+    """httpx2's own, but for its pool: an answer belongs to the request that its connection carries."""
+
+    def __init__(self, limits: httpx2.Limits) -> None:
+        # Not the parent's: with its own pool under a name we do not know it would work, unguarded.
+        self._pool = _Pool(
+            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+        )
+
+
+class _Pool(httpcore2.AsyncConnectionPool):
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
+        return _Connection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=self._keepalive_expiry,
+            network_backend=self._network_backend,
+        )
+
+
+class _Connection(httpcore2.AsyncHTTPConnection):
+    """Carries no other request once something lies unread behind an answer, or when it is too old.
+
+    Nobody asked for those bytes: whoever is next would get them as an answer.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._made_at = time.monotonic()
+
+    def has_expired(self) -> bool:
+        """Whether an idle connection is of no more use."""
+        if super().has_expired():
+            return True
+        aged = time.monotonic() - self._made_at > MOST_AGE_S
+        return self.is_available() and (aged or _left_over(self._connection))
+
+    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
+        """The answer. Looks once more: the request may have waited since the pool chose this connection."""
+        if self.is_available() and self.has_expired():
+            await self.aclose()
+            raise httpcore2.ConnectionNotAvailable
+        return await super().handle_async_request(request)
+
+
+def _left_over(connection: Any) -> bool:
+    """Whether anything was received behind the last answer: in h11, in TLS or in anyio. What lies in the socket
+    httpcore2 looks for.
+
+    These are private names: where one is gone, nobody can tell, and the connection is not used again.
+    """
+    try:
+        stream = connection._network_stream._stream
+        left = len(connection._h11_state.trailing_data[0])
+        if isinstance(stream, TLSStream):
+            left += stream._read_bio.pending + stream._ssl_object.pending()
+            stream = stream.transport_stream
+        return bool(left or stream._protocol.read_queue)
+    except AttributeError:
+        return True
