@@ -156,7 +156,8 @@ class _Edge:
                 exchange, wishes = await self._responses.resumed(exchange, visit.key, wishes)
             decided = await self._router.decide(exchange.body, wishes, visit)
             if isinstance(exchange, ResponsesExchange):
-                exchange = self._responses.keeping(exchange, decided)
+                with spans.ends_with(decided.span):
+                    exchange = await self._responses.keeping(exchange, decided)
             try:
                 return await self._answer(request, exchange, decided)
             except HttpError as error:

@@ -84,13 +84,11 @@ async def _ask(
 
 
 async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement, timed: Timed) -> Signals:
-    long = sum(len(leaf.text) for leaf in view.leaves) > config.inline_chars
-    level_of = partial(_level, own=config.sensitivity.own)
-    limit_s = config.deadline_s if long else None
+    limit_s = _limit_s(view, config)
     pressure, density, level = await asyncio.gather(
         _safely("context", context.read, view, _assume_long(view), limit_s, timed),
         _safely("constraints", constraints.read, view, ConstraintReading(0, ()), limit_s, timed),
-        _safely("sensitivity", level_of, view, _assume_confidential(), limit_s, timed),
+        read_sensitivity(view, config, timed),
     )
     return Signals(
         context=pressure,
@@ -99,6 +97,20 @@ async def _read(view: RequestView, config: SignalsConfig, first: scout.Judgement
         scout=first[0],
         task=task.settle(view, first[1]),
     )
+
+
+async def read_sensitivity(
+    view: RequestView, config: SignalsConfig, timed: Timed = untimed
+) -> SensitivityReading:
+    """The sensitivity alone, confidential where it cannot be read in time. Never raises for a failure."""
+    level_of = partial(_level, own=config.sensitivity.own)
+    return await _safely("sensitivity", level_of, view, _assume_confidential(), _limit_s(view, config), timed)
+
+
+def _limit_s(view: RequestView, config: SignalsConfig) -> float | None:
+    """How long a long view may be read off the event loop; None: it is short, and read on it."""
+    long = sum(len(leaf.text) for leaf in view.leaves) > config.inline_chars
+    return config.deadline_s if long else None
 
 
 def _level(view: RequestView, own: sensitivity.Own) -> SensitivityReading:

@@ -461,6 +461,48 @@ def test_a_confidential_conversation_is_kept_only_on_demand(plain: Scene) -> Non
     assert not s.cloud.received_bytes
 
 
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "metadata": {"metadata": {"account": IBAN}},
+    "a key of metadata": {"metadata": {IBAN: "1"}},
+    "much metadata": {"metadata": {f"k{i}": "word " * 100 for i in range(15)} | {"account": IBAN}},
+    "a tool that is not allowed": {
+        "tools": [TOOL, {**TOOL, "name": "pay", "description": f"pays {IBAN}"}],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": TOOL["name"]}],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("where", LEFT_OUT)
+def test_what_no_lane_gets_decides_too_whether_a_response_is_kept(plain: Scene, where: str) -> None:
+    s = plain
+    body = {"model": "auto", "input": "hello"} | LEFT_OUT[where]
+    quiet = post(s, body).json()
+    assert quiet["store"] is False
+    assert httpx2.get(f"{s.url}/v1/responses/{quiet['id']}", trust_env=False).status_code == 404
+    assert quiet["metadata"] == body.get("metadata", {})
+    assert post(s, body | {"store": True, "model": "cloud-openai"}).json()["store"] is True
+
+
+def test_a_class_that_only_metadata_has_holds_for_what_continues_it(plain: Scene) -> None:
+    s = plain
+    kept = post(s, {"model": "auto", "input": "hello", "store": True} | LEFT_OUT["metadata"]).json()
+    further = {"model": "auto", "input": "go on", "previous_response_id": kept["id"]}
+    answer = post(s, further, **{"x-pointsman-prefer": "cloud"})
+    assert answer.headers["x-pointsman-lane"].startswith("local")
+    assert answer.json()["store"] is False
+
+
+def test_metadata_that_cannot_be_read_in_time_is_not_kept(scene: Start) -> None:
+    s = scene(signals={"deadline_s": 1e-9, "inline_chars": 100})
+    assert post(s, {"model": "auto", "input": "hello"}).json()["store"] is True
+    body = {"model": "auto", "input": "hello", "metadata": {"job": "a long word " * 10}}
+    assert post(s, body).json()["store"] is False
+
+
 def test_nothing_is_kept_where_that_is_switched_off(scene: Start) -> None:
     s = scene(responses={"enabled": False})
     made = s.ask.responses.create(model="auto", input="hello", store=True)

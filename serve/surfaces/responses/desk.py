@@ -17,8 +17,10 @@ from serve import state
 from serve.config import Config
 from serve.errors import InvalidRequest, ResponsesUnavailable
 from serve.keys.rights import Key
+from serve.request import string_leaves
 from serve.router import Decided
 from serve.shelf import Shelf
+from serve.signals.gather import read_sensitivity
 from serve.signals.readings import Sensitivity
 from serve.surfaces.responses import read, reference
 from serve.surfaces.responses.reference import Said
@@ -93,16 +95,16 @@ class ResponseDesk:
 
         return await self._shelf.run(looked)
 
-    def keeping(self, exchange: ResponsesExchange, decided: Decided) -> ResponsesExchange:
+    async def keeping(self, exchange: ResponsesExchange, decided: Decided) -> ResponsesExchange:
         """The exchange that keeps its answer, where it shall.
 
-        A confidential conversation is kept only where the client says `store: true`.
+        What is confidential is kept only where the client says `store: true`.
         """
         wanted = exchange.request.store
-        level = decided.decision.permit.level
-        if wanted is None:
-            wanted = level < Sensitivity.CONFIDENTIAL
-        if not (wanted and self._config.responses.enabled):
+        if wanted is False or not self._config.responses.enabled:
+            return exchange
+        level = max(decided.decision.permit.level, await _class_left_out(exchange.request, decided))
+        if wanted is None and level >= Sensitivity.CONFIDENTIAL:
             return exchange
 
         async def keep(document: Document) -> bool:
@@ -159,6 +161,18 @@ class ResponseDesk:
         except SQLAlchemyError:
             engine.dispose()
             raise
+
+
+async def _class_left_out(request: ResponseRequest, decided: Decided) -> Sensitivity:
+    """The class of what the Router did not read of the request, since no lane gets it, but which would be kept."""
+    leaves = tuple(
+        leaf for name, value in read.left_out(request).items() for leaf in string_leaves(value, name)
+    )
+    if not leaves:
+        return Sensitivity.PUBLIC
+    view = replace(decided.view, leaves=leaves, opaque=(), prompt="", instructions="", conversation="")
+    found = await read_sensitivity(view, decided.edition.config.signals)
+    return found.without(decided.decision.permit.exempt).level
 
 
 def _spoken(earlier: Sequence[read.Message], output: JsonValue) -> list[read.Message] | None:

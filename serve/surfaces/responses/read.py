@@ -74,6 +74,15 @@ def chat_body(request: ResponseRequest, messages: Sequence[Message]) -> bytes:
     return json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def left_out(request: ResponseRequest) -> Message:
+    """What of the request the chat request leaves out, and its response repeats: `metadata`, tools not allowed."""
+    offered = {tool.name for tool in _choice(request)[0]}
+    tools: list[JsonValue] = [
+        tool.model_dump(mode="json") for tool in request.functions if tool.name not in offered
+    ]
+    return {"metadata": {**(request.metadata or {})}, "tools": tools}
+
+
 def messages_of(request: ResponseRequest, earlier: Sequence[Message]) -> list[Message]:
     """`earlier` and what `input` adds to it. Raises InvalidRequest for an output that answers no call."""
     if isinstance(request.input, str):
