@@ -300,3 +300,12 @@ def test_the_site_fetches_nothing_from_another_host() -> None:
     assert isinstance(site, dict)
     assert site["theme"]["font"] is False
     assert "://" not in text
+
+
+@pytest.mark.parametrize("keeps", ["responses", "cache", "reviews"])
+def test_the_promise_of_what_is_stored_names_whatever_keeps_content_and_its_switch(keeps: str) -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text("utf-8")
+    told = page.partition("\n## What is stored\n")[2].partition("\n## ")[0]
+    switch = "`policy.review`" if keeps == "reviews" else f"`{keeps}.enabled: false`"
+    assert f"`{keeps}.keep_s`" in told
+    assert switch in told
