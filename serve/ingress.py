@@ -46,6 +46,8 @@ from serve.tracing import spans
 from serve.wire import openai_embeddings
 
 SURFACES: tuple[Surface, ...] = (CHAT, Responses(), Completions(), MESSAGES)
+REFUSED = "the last change of the configuration was refused: the log says why"
+"""No more: whoever asks needs no key, and the reason is of the operator's file."""
 
 
 def http_app(router: Router, journal: Journal | None = None) -> FastAPI:
@@ -241,7 +243,7 @@ class _Edge:
             "lanes": lanes,
             "policy_version": config.version,
             "keys": config.keys.mode,
-            "reload_refused": self._router.reload_refused,
+            "reload_refused": REFUSED if self._router.reload_refused else None,
             "audit": self._router.audit.status(),
             "ledger": {"state": self._router.ledger.state, "note": self._router.ledger.fault},
             "outcomes": self._router.tracking.status(),

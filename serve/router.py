@@ -118,9 +118,9 @@ class Router:
         return self._edition.config
 
     @property
-    def reload_refused(self) -> str | None:
-        """Why the last change of the configuration was refused, None when it was taken."""
-        return self._reload.fault
+    def reload_refused(self) -> bool:
+        """The last change of the configuration was refused; the log says why."""
+        return self._reload.fault is not None
 
     def reconfigure(self, user_config: JsonValue) -> None:
         """Decide by the changed configuration from the next request on. One that is wrong changes nothing."""

@@ -5,6 +5,7 @@ Knows what a right configuration is. Does not start anything.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,7 @@ from serve.reviews.config import ReviewsConfig
 from serve.routing_table import RoutingTable
 from serve.sessions.config import SessionsConfig
 from serve.signals.readings import Sensitivity
+from serve.signals.sensitivity.levels import LEVELS
 from serve.surfaces.responses.config import ResponsesConfig
 from serve.sweeps.config import JudgeConfig, SweepsConfig
 from serve.tracing.config import TracingConfig
@@ -245,12 +247,30 @@ def checked(values: object, source: Path | str) -> Config:
 
 
 def mistakes(source: Path | str, error: ValidationError) -> str:
-    """Every mistake with the path of its field, and never a value: it may be a secret in a wrong place."""
+    """Every mistake with the path of its field, and never a value: it may be a secret in a wrong place.
+
+    Where the operator's own words belong a key may be one in a wrong place too, so those that are not ours are `*`.
+    """
     lines = [f"{source}: {error.error_count()} mistake(s)"]
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        where = ".".join(_shown(item["loc"])) or "(whole file)"
         lines.append(f"  {where}: {item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
+
+
+_OWN_WORDS = (("signals", "sensitivity"), ("preambles",))
+_OURS = frozenset(
+    {*SensitivityConfig.model_fields, *Preamble.model_fields, *LEVELS, "internal", "confidential", "[key]"}
+)
+_KEYED = frozenset({"sensitivity", *SensitivityConfig.model_fields})
+"""What is directly below these is a key, a number too."""
+
+
+def _shown(loc: tuple[int | str, ...]) -> Iterator[str]:
+    ours = next((len(path) for path in _OWN_WORDS if loc[: len(path)] == path), len(loc))
+    for i, part in enumerate(loc):
+        position = isinstance(part, int) and loc[i - 1] not in _KEYED
+        yield str(part) if i < ours or position or part in _OURS else "*"
 
 
 __all__ = [

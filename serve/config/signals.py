@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from serve.config.strict import Strict
 from serve.signals.readings import Sensitivity
+from serve.signals.sensitivity.levels import LEVELS
 from serve.signals.sensitivity.own import Own, lowered
 
 
@@ -22,7 +23,9 @@ class SensitivityConfig(Strict):
     @model_validator(mode="after")
     def _only_raises(self) -> Self:
         if wrong := lowered(self.own.levels):
-            raise ValueError(f"levels: {', '.join(wrong)}: no such rule, or its class is already higher")
+            # A name that is no rule's may be a word of the dictionary in a wrong place.
+            told = sorted({rule if rule in LEVELS else "*" for rule in wrong})
+            raise ValueError(f"levels: {', '.join(told)}: no such rule, or its class is already higher")
         if any(not word.strip() for words in self.dictionary.values() for word in words):
             raise ValueError("dictionary: an empty word would be found in every text")
         return self

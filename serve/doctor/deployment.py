@@ -61,9 +61,7 @@ def readiness(body: Body, status: int) -> Iterator[Finding]:
     ):
         yield _recorder(part, _part(body, part), hint)
     if refused := body.get("reload_refused"):
-        yield warn(
-            "reload", f"a changed configuration was refused: {refused}", "mend the file (docs/reload.md)"
-        )
+        yield warn("reload", str(refused), "see the Router's log, mend the file (docs/reload.md)")
 
 
 def _lane(name: str, lane: Body) -> Finding:

@@ -18,7 +18,7 @@ def taken(router: Router) -> Sheet:
     gauges: dict[Series, float] = {
         (of.AUDIT_UP.name, ()): float(audit["state"] != "failing"),
         (of.LEDGER_UP.name, ()): float(router.ledger.state != "down"),
-        (of.RELOAD_REFUSED.name, ()): float(router.reload_refused is not None),
+        (of.RELOAD_REFUSED.name, ()): float(router.reload_refused),
     }
     for lane in router.config.lanes:
         numbers = router.load.numbers(lane.name)

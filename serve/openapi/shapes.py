@@ -85,7 +85,9 @@ class Readiness(BaseModel):
     lanes: dict[str, LaneHealth]
     policy_version: str
     keys: Literal["open", "required"]
-    reload_refused: str | None = Field(description="why the last change of the configuration was refused")
+    reload_refused: str | None = Field(
+        description="that the last change of the configuration was refused; the log says why"
+    )
     audit: AuditHealth
     outcomes: OutcomesHealth
 

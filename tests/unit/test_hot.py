@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve import hot
-from serve.config import ON_PREMISES, Config
+from serve.config import ON_PREMISES, Config, checked
 from serve.errors import ConfigError
 from serve.reload import Reload
 from serve.signals.readings import Sensitivity
@@ -169,6 +169,41 @@ def test_no_value_of_a_wrong_user_config_is_repeated() -> None:
     reload.take({"signals": {"sure_at": "sk-secret"}, "dispatch": "sk-secret"})
     assert reload.fault is not None
     assert "sk-secret" not in reload.fault
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ({"signals": {"sensitivity": {"dictionary": {"Osprey": ["confidential"]}}}}, "dictionary.*"),
+        (
+            {"signals": {"sensitivity": {"dictionary": {"confidential": ["x", 1]}}}},
+            "dictionary.confidential.1",
+        ),
+        ({"signals": {"sensitivity": {"levels": {"Osprey": "confidential"}}}}, "levels: *"),
+        ({"signals": {"sensitivity": {"levels": {"Osprey": "secret"}}}}, "levels.*"),
+        ({"signals": {"sensitivity": {"levels": {"full_name": "secret"}}}}, "levels.full_name"),
+        ({"signals": {"sensitivity": {"levels": {"iban": "internal"}}}}, "levels: iban"),
+        ({"signals": {"sensitivity": {"Osprey": "confidential"}}}, "sensitivity.*"),
+        ({"signals": {"sensitivity": "Osprey"}}, "signals.sensitivity"),
+        ({"preambles": [{"name": "x", "Osprey": "Osprey"}]}, "preambles.0.*"),
+        ({"preambles": [{"name": "x", "version": "1", "tasks": ["Osprey"], "text": 1}]}, "preambles.0.text"),
+    ],
+)
+def test_a_confidential_word_in_a_wrong_place_is_found_but_not_repeated(
+    section: Any, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Reload(made(GOOD)).take(section)
+    with pytest.raises(ConfigError) as refused:
+        checked(GOOD | section, "my.yaml")
+    for told in (caplog.text, str(refused.value)):
+        assert place in told
+        assert "Osprey" not in told
+
+
+def test_a_number_that_is_a_key_of_the_dictionary_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match=r"dictionary\.\*") as refused:
+        checked(GOOD | {"signals": {"sensitivity": {"dictionary": {4711: ["confidential"]}}}}, "my.yaml")
+    assert "4711" not in str(refused.value)
 
 
 JSON = st.recursive(
