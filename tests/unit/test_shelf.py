@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from serve import shelf
+from serve import shelf, state
 from serve.errors import InvalidRequest, ResponsesUnavailable
 from serve.shelf import Shelf
 
@@ -125,3 +125,16 @@ async def test_sweeping_goes_on_whatever_becomes_of_one(kept: Shelf[Store]) -> N
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping
+
+
+@pytest.mark.parametrize("url", ["no url", f"sqlite:////tmp/{'x' * 300}/state.db"])
+async def test_a_database_of_which_nobody_can_tell_whether_it_is_there_cannot_be_used(url: str) -> None:
+    def opened() -> Store:
+        state.open_database(url)
+        return Store()
+
+    shelf_of_it = Shelf("responses", url, opened, ResponsesUnavailable, time.time)
+    assert await shelf_of_it.may_hold_some()
+    with pytest.raises(ResponsesUnavailable):
+        await shelf_of_it.run(works)
+    await shelf_of_it.close()
