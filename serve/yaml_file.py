@@ -42,7 +42,16 @@ def parse(content: bytes, source: Path | str) -> object:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not readable YAML: {error}") from error
+        raise ConfigError(f"{source}: not readable YAML: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    """What is wrong and where, without the line itself: a dictionary of confidential words may stand there."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    problem = getattr(error, "problem", None) or "this is no YAML"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -52,7 +61,7 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _value in node.value]
         if doubled := [key for key in keys if keys.count(key) > 1]:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{doubled[0]!r} stands twice", node.start_mark
+                None, None, "a key stands twice in what begins here", node.start_mark
             )
         return super().construct_mapping(node, deep)
 

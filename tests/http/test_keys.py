@@ -578,9 +578,10 @@ def test_the_limits_of_the_configuration_follow_a_reload(desk: Desk) -> None:
     key, own = desk.key(), desk.key("with-its-own", requests_per_minute=1000)
     with ThreadedUpstream() as local, ThreadedUpstream() as cloud:
         settings = config(local.url, cloud.url, keys=desk.section)
-        with reloadable(settings) as (url, router, proxy):
+        box: dict[str, Any] = {}
+        with reloadable(settings, box) as (url, router, proxy):
             assert "x-ratelimit-limit-requests" not in post(url, key).headers
             for part in (router, proxy):
-                part(hot.part(hot.applied(settings, {"limits": {"requests_per_minute": 500}})))
+                part(hot.part(hot.applied(box["config"], {"limits": {"requests_per_minute": 500}})))
             until(lambda: post(url, key).headers.get("x-ratelimit-limit-requests") == "500")
             assert post(url, own).headers["x-ratelimit-limit-requests"] == "1000"

@@ -56,8 +56,9 @@ def rig() -> Iterator[Rig]:
         local = stack.enter_context(ThreadedUpstream())
         cloud = stack.enter_context(ThreadedUpstream())
         settings = config(local.url, cloud.url, models={"local-tools": "slow_chunks_100"})
-        url, router, proxy = stack.enter_context(reloadable(settings))
-        yield Rig(url, router, proxy, settings, local, cloud)
+        box: dict[str, Any] = {}
+        url, router, proxy = stack.enter_context(reloadable(settings, box))
+        yield Rig(url, router, proxy, box["config"], local, cloud)
 
 
 def to_cloud() -> dict[str, Any]:

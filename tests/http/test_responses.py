@@ -503,6 +503,17 @@ def test_metadata_that_cannot_be_read_in_time_is_not_kept(scene: Start) -> None:
     assert post(s, body).json()["store"] is False
 
 
+def test_a_server_under_test_keeps_responses_in_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    box: dict[str, Any] = {}
+    with ThreadedUpstream() as up, serving(config(up.url, up.url), box) as url, client(url) as ask:
+        kept = ask.responses.create(model="auto", input="hello").id.encode()
+        assert any(kept in file.read_bytes() for file in box["folder"].glob("state.db*"))
+    assert not [*tmp_path.iterdir()]
+
+
 def test_nothing_is_kept_where_that_is_switched_off(scene: Start) -> None:
     s = scene(responses={"enabled": False})
     made = s.ask.responses.create(model="auto", input="hello", store=True)

@@ -85,7 +85,8 @@ def _rule(name: str, prefer: list[str], **when: Any) -> dict[str, Any]:
 def serving(settings: Config, box: dict[str, Any] | None = None) -> Iterator[str]:
     """The base URL of a router that serves `settings` for as long as the block lasts.
 
-    `box` receives its event `loop`, its `port`, its `server`, and the `folder` of its database.
+    `box` receives its event `loop`, its `port`, its `server`, the `folder` of its database, and the `config` with
+    that database, which it serves.
     """
     with reloadable(settings, box) as (url, _router, _proxy):
         yield url
@@ -127,11 +128,11 @@ def _hand_over(box: dict[str, Any], part: str, user_config: JsonValue) -> None:
 
 
 async def _serve(settings: Config, started: threading.Event, box: dict[str, Any]) -> None:
+    settings = box["config"] = _own_state(settings, box["folder"])
     proxy = CloudProxy(settings)
     lanes: dict[str, LanePort] = {lane.name: proxy for lane in settings.lanes}
     lanes |= {lane.name: Encoder(lane) for lane in settings.encoders}
-    own = _own_state(settings, box["folder"])
-    audit, tracking = open_audit(own), open_tracking(own)
+    audit, tracking = open_audit(settings), open_tracking(settings)
     router = Router(settings, Judges(PreScout.load(), None), lanes, LaneLoad(settings), audit, tracking)
     http = uvicorn.Config(http_app(router), port=0, log_level="warning", timeout_keep_alive=KEEP_ALIVE_S)
     server = uvicorn.Server(http)
