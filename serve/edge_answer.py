@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from serve.closing import surely
 
@@ -77,15 +77,18 @@ class EventStream(StreamingResponse):
         await self._close()  # a generator that was never read has closed nothing
 
     async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         try:
+            await self._taken(send, head)
             async for event in self._events:
-                async with asyncio.timeout(self._stall_s):
-                    await send({"type": "http.response.body", "body": event, "more_body": True})
+                await self._taken(send, {"type": "http.response.body", "body": event, "more_body": True})
+            await self._taken(send, {"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.warning("a client took nothing of its stream for %g s: dropped", self._stall_s)
-            return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _taken(self, send: Send, message: Message) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await send(message)
 
 
 async def _left(receive: Receive) -> None:

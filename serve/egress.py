@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from dataclasses import dataclass, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 from pydantic import JsonValue
@@ -77,13 +78,16 @@ async def admit(lane: HttpLane, permit: Permit, body: bytes, config: Config) -> 
 
 
 async def _unread(answer: httpx2.Response) -> None:
-    """The status says it all. The body of an error may be endless or never end, and is not repeated anyway."""
-    if answer.is_error:
+    """The status says it all. The body of an error or a redirect may never end, and is not repeated anyway."""
+    if not answer.is_success:
         await answer.aclose()
 
 
 def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
-    """The connection pool of one lane. The environment's proxies are ignored: they would reroute all egress."""
+    """The connection pool of one lane. The environment's proxies are ignored: they would reroute all egress.
+
+    It keeps no cookies: everybody's requests share it.
+    """
     limits = httpx2.Limits(
         max_connections=lane.max_in_flight,
         max_keepalive_connections=lane.max_in_flight,
@@ -92,6 +96,7 @@ def client(lane: HttpLane, connect_s: float = 5) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         trust_env=False,
         follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         event_hooks={"response": [_unread]},
         timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
         transport=Transport(limits),

@@ -59,10 +59,9 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-        if doubled := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key stands twice in what begins here", node.start_mark
-            )
+        for place, (key, _value) in enumerate(node.value):
+            if keys[place] in keys[:place]:
+                raise yaml.constructor.ConstructorError(None, None, "a key stands twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
 

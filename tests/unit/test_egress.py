@@ -233,3 +233,21 @@ async def test_no_request_goes_out_on_a_connection_that_the_upstream_may_be_clos
                 assert (await client.get(f"http://127.0.0.1:{port}/")).text == "ok"
                 assert len(ends) == made
         await asyncio.gather(*(end.wait() for end in ends))
+
+
+async def test_a_cookie_of_one_answer_goes_out_with_no_other_request() -> None:
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nset-cookie: who=ada; path=/\r\ncontent-length: 2\r\n"
+                     b"connection: close\r\n\r\nok")  # fmt: skip
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as upstream:
+        url = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/"
+        async with egress.client(lane(config(), "device")) as client:
+            for _ in range(2):
+                assert (await client.get(url)).text == "ok"
+    assert [b"cookie" in head.lower() for head in heads] == [False, False]

@@ -17,7 +17,7 @@ import pytest
 from serve import egress
 from serve.cloud import CloudProxy
 from serve.config import Location
-from serve.lane_errors import LaneError, LaneFull, LaneRateLimited, LaneUnserving
+from serve.lane_errors import LaneError, LaneFull, LaneMisconfigured, LaneRateLimited, LaneUnserving
 from serve.lanes.base import LaneCall
 from serve.signals.readings import Sensitivity
 from tests.support.serving import config
@@ -87,23 +87,30 @@ async def test_whatever_an_upstream_does_the_lane_closes_what_it_opened(
 
 @pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-async def test_the_body_of_an_error_is_not_read(lane: str, stream: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "wait"),
+    [("429 Too Many", LaneRateLimited, 7), ("302 Found\r\nlocation: /x", LaneMisconfigured, None)],
+    ids=["error", "redirect"],
+)
+async def test_the_body_of_an_error_is_not_read(
+    lane: str, stream: bool, status: str, kind: type[LaneError], wait: float | None
+) -> None:
     """The status and its `Retry-After` count at once; what follows may never end."""
     cut = asyncio.Event()
 
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: 10\r\n\r\n{")
+        writer.write(f"HTTP/1.1 {status}\r\nretry-after: 7\r\ncontent-length: 10\r\n\r\n{{".encode())
         await reader.read()
         cut.set()
         writer.close()
 
     async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(LaneRateLimited) as caught:
+        with pytest.raises(kind) as caught:
             await asked(CloudProxy(config(url, url)), lane, stream)
         await cut.wait()
-    assert caught.value.retry_after_s == 7
+    assert caught.value.retry_after_s == wait
 
 
 @pytest.mark.parametrize("lane", LANES)
