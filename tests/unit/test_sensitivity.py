@@ -3,9 +3,13 @@
 import base64
 import codecs
 import gzip
+import json
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha512
+from io import BytesIO
 
 import pytest
 from hypothesis import given
@@ -49,11 +53,15 @@ def shift(start: int, digits_only: bool = False) -> Callable[[str], str]:
 
 
 def b64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return b64_of(text.encode())
+
+
+def b64_of(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
 
 
 def zipped(text: str) -> str:
-    return base64.b64encode(gzip.compress(text.encode())).decode()
+    return b64_of(gzip.compress(text.encode()))
 
 
 def listed(text: str, width: int = 999) -> str:
@@ -98,7 +106,12 @@ ENCODED = {
     "base64-sentence": lambda text: b64(f"please charge {text} today"),
     "base64url": lambda text: base64.urlsafe_b64encode(f"~~~???{text}".encode()).decode().rstrip("="),
     "base64-wrapped": lambda text: codecs.encode((f"note: {text} " * 9).encode(), "base64").decode(),
-    "base64-utf16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "base64-utf16": lambda text: b64_of(text.encode("utf-16-le")),
+    "base64-utf16-big": lambda text: b64_of(text.encode("utf-16-be")),
+    "base64-utf16-marked": lambda text: b64_of(text.encode("utf-16")),
+    "base64-utf16-big-marked": lambda text: b64_of(codecs.BOM_UTF16_BE + text.encode("utf-16-be")),
+    "base64-utf16-quoted": lambda text: b64_of(f"It\u2019s {text}, it\u2019s".encode("utf-16-le")),
+    "hex-utf16-big": lambda text: text.encode("utf-16-be").hex(),
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
     "hex": lambda text: text.encode().hex(),
     "hex-between-words": lambda text: f"be {text.encode().hex(' ')} be",
@@ -194,6 +207,65 @@ def test_what_no_detector_can_read_is_confidential() -> None:
 )
 def test_a_blob_that_stays_closed_is_confidential(text: str) -> None:
     assert "opaque_blob" in {found.rule for found in read(view(text)).findings}
+
+
+def archived(text: str) -> bytes:
+    with BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            entry = tarfile.TarInfo("memo.txt")
+            entry.size = len(text)
+            archive.addfile(entry, BytesIO(text.encode()))
+        return file.getvalue()
+
+
+MEMO = "We close the plant in May, and nobody may know of it before the board has met.\r\n"
+FILES = {
+    "archive": archived(MEMO),
+    "picture": b"BM" + bytes([46, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 25, 40]) + b"\0" * 9 + b"\xff" * 300,
+    "sound": b"RIFF\x10\0\0\0WAVEfmt " + bytes(byte for at in range(400) for byte in (at % 7, 0)),
+    "wide-characters": MEMO.encode("utf-32"),
+    "zeros-between": MEMO.replace(" ", "\0\0\0").encode() * 3,
+}
+HELD: dict[str, Callable[[bytes], str]] = {
+    "alone": b64_of,
+    "prose": lambda raw: f"Which names are in this file: {b64_of(raw)} ?",
+    "json": lambda raw: json.dumps({"name": "x", "file": b64_of(raw)}),
+    "lines": lambda raw: "file\n" + codecs.encode(raw, "base64").decode(),
+    "hex": lambda raw: f"See {raw.hex()} there",
+}
+
+
+@pytest.mark.parametrize("hold", HELD)
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_full_of_zeros_is_a_blob(file: str, hold: str) -> None:
+    assert "opaque_blob" in {found.rule for found in read(view(HELD[hold](FILES[file]))).findings}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_harmless_text_in_two_bytes_a_character_is_public(encoding: str) -> None:
+    raw = ("We meet on the bridge, as ever, and look at the ducks.\r\n" * 6).encode(encoding)
+    for text in (b64_of(raw), f"Read {b64_of(raw)} to me", raw.hex()):
+        assert read(view(text)).level is Sensitivity.PUBLIC
+
+
+WORD = "0" * 24 + "a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+NO_BLOBS = {
+    "zeros": "the hash " + "0" * 64,
+    "letters": "A" * 300,
+    "first-key": "0x" + "1".zfill(64),
+    "address": f"0x{WORD}",
+    "call": f"it sends 0xa9059cbb{WORD}{'ff'.zfill(64)} there",
+    "ssh": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+    "curve": "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKg"
+    "wFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=",
+    "digests": "\n".join(f'"sha512-{b64_of(sha512(bytes([n])).digest())}"' for n in range(200)),
+    "source-map": '{"version":3,"mappings":"' + "AAAA,SAASA;AACAA,CAAC;" * 99 + '"}',
+}
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in NO_BLOBS.items()])
+def test_zeros_alone_make_no_blob(text: str) -> None:
+    assert "opaque_blob" not in {found.rule for found in read(view(text)).findings}
 
 
 def test_a_table_of_bytes_in_source_code_is_no_blob() -> None:

@@ -5,6 +5,7 @@ Knows encodings and entropy. Does not judge the text it uncovers.
 
 import base64
 import binascii
+import codecs
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,10 @@ _BLOB_BARE = 256
 _BLOB_ENTROPY = 4.5
 _HEX_BLOB_ENTROPY = 3.3
 _HEX_BLOB_BARE = 384
+# Behind what no other text has, NUL after NUL, less is enough: the public key of an elliptic curve has 140 letters.
+_BINARY_BARE = 160
+# What is left of zeroed placeholders without their NULs.
+_LEAST_HELD = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ def _descend(text: str, depth: int, texts: list[str], budget: _Budget) -> bool:
 
 def _candidates(text: str) -> Iterator[tuple[Hit, Iterator[bytes]]]:
     for hit in _once(_RUN.hits(text)):
-        yield hit, _from_letters(hit.value)
+        if not _HEX.covers(hit.value):
+            yield hit, _from_letters(hit.value)
     for hit in _once(_HEX.hits(text)):
         yield hit, _from_hex(hit.value)
 
@@ -132,13 +138,22 @@ def _base32(bare: str) -> Iterator[bytes]:
 def _text(raw: bytes, budget: _Budget) -> str | None:
     if raw[:2] == b"\x1f\x8b" or (raw[:1] == b"\x78" and raw[1:2] in b"\x01\x5e\x9c\xda"):
         raw = _inflate(raw, budget)
-    if len(raw) > 8 and not any(raw[1:64:2]):
-        raw = raw.decode("utf-16-le", "replace").encode()
+    wide = _wide(raw)
     try:
-        text = raw.decode()
+        text = raw.decode(wide, "replace") if wide else raw.decode()
     except UnicodeDecodeError:
         return None
     return text if _readable(text) else None
+
+
+def _wide(raw: bytes) -> str:
+    """The encoding of text with two bytes to a character, which says so or is mostly Latin; "" for other bytes."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    for half, encoding in ((raw[1:64:2], "utf-16-le"), (raw[:64:2], "utf-16-be")):
+        if len(raw) > 8 and half.count(0) * 4 >= len(half) * 3:
+            return encoding
+    return ""
 
 
 def _inflate(raw: bytes, budget: _Budget) -> bytes:
@@ -164,12 +179,23 @@ def _is_blob(text: str, hit: Hit) -> bool:
     if len(hit.value) < _BLOB_ANNOUNCED:
         return False
     hexadecimal = _HEX.covers(hit.value)
-    if _entropy(hit.value) < (_HEX_BLOB_ENTROPY if hexadecimal else _BLOB_ENTROPY):
+    binary = _is_binary(hit.value, hexadecimal)
+    if not binary and _entropy(hit.value) < (_HEX_BLOB_ENTROPY if hexadecimal else _BLOB_ENTROPY):
         return False
     alone = len(hit.value) >= len(text.strip()) - 2
     if alone or _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start]):
         return True
-    return len(hit.value) >= (_HEX_BLOB_BARE if hexadecimal else _BLOB_BARE) and not _is_table(hit.value)
+    bare = _HEX_BLOB_BARE if hexadecimal else _BINARY_BARE if binary else _BLOB_BARE
+    return len(hit.value) >= bare and not _is_table(hit.value)
+
+
+def _is_binary(run: str, hexadecimal: bool) -> bool:
+    """Whether `run` is a file that is no text: nothing else has so much NUL, which keeps the entropy low."""
+    if hexadecimal and len(run) < _HEX_BLOB_BARE:  # numbers of many digits have as much
+        return False
+    raw = next(_from_hex(run) if hexadecimal else _from_letters(run), b"")
+    none = raw.count(0)
+    return (b"\0\0" in raw or none * 4 >= len(raw)) and len(raw) - none >= _LEAST_HELD
 
 
 def _is_table(run: str) -> bool:
