@@ -154,6 +154,27 @@ def test_ordinary_arguments_stay_public(arguments: str) -> None:
     assert level(arguments) is Sensitivity.PUBLIC
 
 
+@pytest.mark.parametrize(
+    "start", ['const a = { "id": next(), };\n', '{"', '["a", x], ', '{"k": "' + "v " * 900 + '", }\n']
+)
+@pytest.mark.parametrize("times", [16, 3000])
+def test_a_document_is_found_behind_what_only_looks_like_json(start: str, times: int) -> None:
+    document = json.dumps({"content": OPENS_A_LINE["marking"]})
+    assert level(f"x = {start * times}; {document} .") is Sensitivity.CONFIDENTIAL
+
+
+@pytest.mark.parametrize("size", [*range(40, 72), 255, 256, 257, 5000])
+def test_a_document_is_found_whole_at_any_length(size: int) -> None:
+    document = json.dumps({"c": "a\nb", "d": [True, -1.5e9, "q" * size, "\u00e9\n", None]})
+    assert [one.whole for one in unquote.unquote(f"see {document} there")][1:] == [
+        unquote.unquote(document)[0].whole
+    ]
+
+
+def test_code_with_many_braces_stays_public() -> None:
+    assert level('log({ "id": next(), "to": C("\\n") });\n' * 2000) is Sensitivity.PUBLIC
+
+
 def test_what_is_nested_too_deep_to_read_is_confidential() -> None:
     assert level(nested("hello", 6)) is Sensitivity.PUBLIC
     assert level(nested("hello", 12)) is Sensitivity.CONFIDENTIAL

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 # JSON within JSON marks its quotes anew at each layer: nothing honest is this deep.
 _DEPTH = 8
-# Each start that turns out to be no JSON may cost a pass over the text.
-_MOST_FAILURES = 16
+# What looks like JSON and is none may cost so many passes over the text, and over one of `_SMALL` characters.
+_MOST_PASSES = 16
+_SMALL = 4096
+# How much of a document is read at first: most of what is no JSON shows it by then.
+_FIRST_PIECE = 64
+# Where a text is cut off, the decoder complains at most so far before its end.
+_LONGEST_WORD = 12
 # Every text costs many searches, and a document can hold thousands of short strings: those are read in one.
 _LONG = 500
 # No pattern reads across two blank lines.
@@ -84,13 +89,35 @@ def _end(text: str, start: int) -> int:
 
 def _within(text: str) -> Iterator[Unquoted]:
     """The documents that stand in prose or code."""
-    at = failures = 0
-    while failures < _MOST_FAILURES and (found := _WITHIN.search(text, at)):
-        start, end = found.start(), _end(text, found.start())
-        failures += not end
+    at, left = 0, _MOST_PASSES * (len(text) + _SMALL)
+    while left > 0 and (found := _WITHIN.search(text, at)):
+        start = found.start()
+        end, cost = _document(text, start)
+        left -= 0 if end else cost
         at = end or found.end()
         if "\\" in text[start:end]:
             yield _of_lines(text[start:end])
+    if left <= 0 and "\\" in text[at:]:
+        yield Unquoted(text, settled=False)
+
+
+def _document(text: str, start: int) -> tuple[int, int]:
+    """Where the document that begins at `start` ends, 0 where none does, and how many characters show it.
+
+    Piece by piece: the decoder counts the lines before its place in what it is given when it complains.
+    """
+    size = _FIRST_PIECE
+    while True:
+        piece = text[start : start + size]
+        try:
+            return start + _DECODER.raw_decode(piece)[1], len(piece)
+        except RecursionError:
+            return 0, len(piece)
+        except json.JSONDecodeError as error:
+            open_ended = error.pos > size - _LONGEST_WORD or error.msg.startswith("Unterminated")
+            if start + size >= len(text) or not open_ended:
+                return 0, len(piece)
+        size *= 4
 
 
 def _of_lines(text: str) -> Unquoted:
