@@ -174,7 +174,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         pytest.param(b"a: !!python/object/apply:os.system ['id']", "not readable YAML", id="a-python-object"),
         pytest.param(b"a: 2026-13-45", "not readable YAML", id="an-impossible-date"),
         pytest.param(b"[" * 100_000, "not readable YAML", id="100000-deep"),
-        pytest.param(b"profile: core\nprofile: gpu\n", "profile", id="a-doubled-key"),
+        pytest.param(b"profile: core\nprofile: gpu\n", r"twice \(line 2, column 1\)", id="a-doubled-key"),
     ],
 )  # fmt: skip
 def test_a_file_that_holds_no_configuration_is_refused_by_name(
@@ -184,6 +184,16 @@ def test_a_file_that_holds_no_configuration_is_refused_by_name(
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"broken\.yaml(?s:.*){fault}"):
         load(path)
+
+
+@pytest.mark.parametrize("content", ["{}: 1\n{}: 2", "a: [{}", "a: {}: b", "a: '{}", "{}\n  - a: b"])
+def test_a_file_that_is_no_yaml_is_told_by_the_place_and_not_quoted(tmp_path: Path, content: str) -> None:
+    """A dictionary of confidential words may stand there, and what is said here goes into logs."""
+    path = tmp_path / "broken.yaml"
+    path.write_text(content.format(*["Project Bluebird"] * 2))
+    with pytest.raises(ConfigError, match=r"line \d+, column \d+") as error:
+        load(path)
+    assert "Bluebird" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["absent.yaml", "."])
