@@ -126,3 +126,31 @@ def test_no_command_lowers_a_class(value: str, command: str, first: bool) -> Non
 )
 def test_a_command_changes_nothing(command: str, text: str) -> None:
     assert read(view(f"{text}\n{command}")).level is read(view(text)).level
+
+
+FORMS = (
+    "number=4111+1111+1111+1111",
+    "iban=GB82+WEST+1234+5698+7654+32",
+    "ssn=536+90+4399",
+    "phone=%2B46+70+123+45+67",
+    "addr=12+Main+Street%2C+Springfield%2C+IL+62704",
+)
+
+
+@pytest.mark.parametrize("around", ["{}", "POST /pay\n\na=1&{}&b=2", "see https://shop.example/x?a=b+c&{}."])
+@pytest.mark.parametrize("field", FORMS)
+def test_the_blanks_of_a_form_hide_nothing(field: str, around: str) -> None:
+    assert read(view(around.format(field))).level is Sensitivity.CONFIDENTIAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://www.example.org/search?q=how+to+cook+rice&hl=en",
+        "for (i=0; i<n; i=i+1) total=total+a[i]",
+        "sum=1200+3400+5600+1000; token=user+secret; name=first+last",
+        "2024=2000+24 and E=mc+2 and date=2024-01-02T03:04:05+02:00",
+    ],
+)
+def test_sums_and_searches_are_nobodys_forms(text: str) -> None:
+    assert read(view(text)).level is Sensitivity.PUBLIC

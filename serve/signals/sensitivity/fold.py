@@ -1,6 +1,6 @@
 """Folding: the same text without the disguises that fool a pattern.
 
-Knows invisible characters, look-alike digits and dashes, and character escapes. Does not
+Knows invisible characters, look-alike digits and dashes, character escapes and the blanks of forms. Does not
 know encodings of whole values (that is `decode`) and does not judge text.
 """
 
@@ -29,6 +29,9 @@ _LONG_REFERENCE = re.compile(r"&#([0-9]{8,}+)(;?)")
 _MOST_DIGITS = 7
 # Not RE2, which calls back five times as slowly, and a text can hold tens of thousands of these.
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][0-9A-Za-z]{1,31});")
+# Names and values as browsers write them: what else there is in code and sums ends the run.
+_FORM = Pattern(r"[A-Za-z0-9_.%~\-\[\]]+=[A-Za-z0-9*_.%~,@:/\-]*\+[A-Za-z0-9*_.%~,@:/+&=\-\[\]]*")
+_FILLED = str.maketrans({"+": " ", "=": ": ", "&": "\n"})
 _HEX = frozenset("0123456789abcdefABCDEF")
 _ESCAPE_WIDTHS = {"x": 2, "u": 4, "U": 8}
 
@@ -60,6 +63,13 @@ def forwards(text: str) -> str:
         return text
     head, *pieces = text.split(BACKWARDS)
     return (head + "".join(map(_turned, pieces))).replace(_FORWARDS_AGAIN, "")
+
+
+def filled(text: str) -> str:
+    """The fields of forms in `text`, `name=one+two&name=...`, with their blanks, each on a line of its own."""
+    if not 0 <= text.find("=") < text.rfind("+"):
+        return ""
+    return "\n\n".join(run.value.translate(_FILLED) for run in _FORM.hits(text))
 
 
 def _plain(text: str) -> str:

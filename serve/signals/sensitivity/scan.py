@@ -25,7 +25,7 @@ from serve.signals.sensitivity import (
     traces,
 )
 from serve.signals.sensitivity.decode import decode
-from serve.signals.sensitivity.fold import BACKWARDS, fold, forwards
+from serve.signals.sensitivity.fold import BACKWARDS, filled, fold, forwards
 from serve.signals.sensitivity.levels import finding
 from serve.signals.sensitivity.own import NOTHING, Own
 from serve.signals.sensitivity.unquote import unquote
@@ -147,7 +147,10 @@ def _read_into(paths: dict[str, str], path: str, text: str) -> bool:
     paths.setdefault(text, path)
     # What runs backwards may have been escaped before it was turned around, or after.
     written = (text, forwards(text)) if BACKWARDS in text else (text,)
-    return any(_unwrap_into(paths, path, one) for one in written)
+    opaque = [_unwrap_into(paths, path, one) for one in written]
+    if form := filled(text):
+        opaque.append(_unwrap_into(paths, path, form))
+    return any(opaque)
 
 
 def _unwrap_into(paths: dict[str, str], path: str, text: str) -> bool:
