@@ -9,12 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from serve import state
+from serve.aside import Closeable
 from serve.errors import ConfigError, HttpError
 
 log = logging.getLogger("pointsman.shelf")
@@ -25,14 +26,6 @@ HANGS_S = 5.0
 """What took so long and is not done, or failed, is a database that hangs: whoever comes then is told so at once."""
 RETRY_S = 5.0
 """How long it is left alone."""
-
-
-class Closeable(Protocol):
-    """A store."""
-
-    def close(self) -> None:
-        """Close its connections."""
-        ...
 
 
 S = TypeVar("S", bound=Closeable)

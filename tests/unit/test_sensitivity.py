@@ -378,9 +378,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_repetition_takes_linear_time(piece: str) -> None:
-    started = time.process_time()
+    started = time.thread_time()  # of this thread: others and their waste are not its own
     read(view(piece * (200_000 // len(piece))))
-    assert time.process_time() - started < 30  # quadratic time would be minutes
+    assert time.thread_time() - started < 2.0
 
 
 @given(st.lists(st.text(), max_size=4), st.text())
