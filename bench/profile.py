@@ -57,7 +57,7 @@ STAGES = (
     ("ledger", "serve/ledger/"),
     ("verdict", "serve/verdict.py:"),
     ("upstream call", "serve/lanes/openai.py:"),
-    ("coalesce", "serve/lanes/coalesce.py:"),
+    ("coalesce", "serve/coalesce.py:"),
     ("serialise", "serve/surfaces/chat.py:"),
     ("dispatch", "serve/attempts.py:"),
     ("dispatch", "serve/dispatch.py:"),

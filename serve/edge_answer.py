@@ -6,6 +6,7 @@ Knows the client's connection. Does not know what an answer is.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from serve.closing import surely
+from serve.coalesce import coalesce
 
 log = logging.getLogger("pointsman.ingress")
 
@@ -80,8 +82,10 @@ class EventStream(StreamingResponse):
         head = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         try:
             await self._taken(send, head)
-            async for event in self._events:
-                await self._taken(send, {"type": "http.response.body", "body": event, "more_body": True})
+            async with aclosing(coalesce(self._events, flush_s=0)) as bundles:
+                async for events in bundles:
+                    body = b"".join(events)
+                    await self._taken(send, {"type": "http.response.body", "body": body, "more_body": True})
             await self._taken(send, {"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.warning("a client took nothing of its stream for %g s: dropped", self._stall_s)

@@ -27,7 +27,7 @@ from serve.lane_errors import (
     LaneUnavailable,
 )
 from serve.lanes.base import LaneCall, Piece
-from serve.lanes.coalesce import coalesce
+from serve.coalesce import coalesce
 
 if TYPE_CHECKING:  # vLLM is imported where it runs: the driver and the router start without it
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest

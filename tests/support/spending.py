@@ -74,11 +74,12 @@ def attempts(url: str) -> list[Row[tuple[object, ...]]]:
         engine.dispose()
 
 
-async def _patiently(desk: Desk, entry: Reserve) -> Account | None:
-    """A busy machine may make a ledger seem away; whoever is told so holds nothing and asks again."""
+async def _patiently(desk: Desk, amount: int, *accounts: Account) -> tuple[Reserve, Account | None]:
+    """A busy machine may make a ledger seem away; whoever is told so holds nothing and asks anew, as a router does."""
     while True:
+        entry = reservation(amount, *accounts)
         try:
-            return await desk.reserve(entry)
+            return entry, await desk.reserve(entry)
         except LedgerDown:
             await asyncio.sleep(0.1)
 
@@ -88,8 +89,7 @@ async def _spend(url: str, count: int, amount: int, limit: int) -> int:
     accounts = (Account("total", "2026-11-21", limit), Account("total", "2026-11"))
 
     async def one() -> bool:
-        entry = reservation(amount, *accounts)
-        refused = await _patiently(desk, entry)
+        entry, refused = await _patiently(desk, amount, *accounts)
         if refused is not None:
             return False
         desk.settle(settled(entry, amount))

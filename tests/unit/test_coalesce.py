@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.lanes.coalesce import coalesce
+from serve.coalesce import coalesce
 
 FOREVER = 3600.0
 TINY = 0.001
@@ -45,31 +45,69 @@ async def bundles(source: Source, **options: Any) -> list[list[str]]:
     return [bundle async for bundle in coalesce(source.items(), **options)]
 
 
-async def test_the_first_item_comes_at_once_and_alone() -> None:
-    source = Source("a", "b", FOREVER)
-    stream: Any = coalesce(source.items(), flush_s=FOREVER)
-    assert await anext(stream) == ["a"]
+async def test_what_is_there_goes_out_at_once_and_together() -> None:
+    stream: Any = coalesce(Source("a", "b", FOREVER).items(), flush_s=FOREVER)
+    assert await anext(stream) == ["a", "b"]
     await stream.aclose()
 
 
-async def test_what_comes_together_travels_together() -> None:
-    assert await bundles(Source("a", "b", "c", "d"), flush_s=FOREVER) == [["a"], ["b", "c", "d"]]
+async def test_the_first_words_do_not_wait_behind_the_role() -> None:
+    stream: Any = coalesce(Source("role", TINY, "words", FOREVER).items(), flush_s=FOREVER)
+    assert [await anext(stream), await anext(stream)] == [["role"], ["words"]]
+    await stream.aclose()
+
+
+async def test_a_slow_source_is_never_held_up() -> None:
+    """Each item comes after the pause between two bundles is over: the reader has it before the source goes on."""
+    with_reader: list[tuple[str, list[str]]] = []
+    heard: list[str] = []
+
+    async def slow() -> AsyncIterator[str]:
+        for item in "abcdef":
+            with_reader.append((item, list(heard)))
+            yield item
+            await asyncio.sleep(20 * TINY)
+
+    async for bundle in coalesce(slow(), flush_s=TINY):
+        heard += bundle
+    assert with_reader == [(item, list("abcdef"[:i])) for i, item in enumerate("abcdef")]
+
+
+async def test_what_comes_soon_after_travels_together() -> None:
+    source = Source("a", TINY, "b", TINY, "c", TINY, "d", TINY, "e")
+    assert await bundles(source, flush_s=FOREVER) == [["a"], ["b"], ["c", "d", "e"]]
+
+
+async def test_a_full_bundle_does_not_wait() -> None:
+    source = Source("a", TINY, "b", TINY, "c", "d", "e", "f", FOREVER)
+    stream: Any = coalesce(source.items(), flush_s=FOREVER, most=3)
+    assert [await anext(stream) for _ in range(3)] == [["a"], ["b"], ["c", "d", "e"]]
+    await stream.aclose()
 
 
 async def test_a_bundle_holds_no_more_than_its_bound() -> None:
     source = Source(*(str(i) for i in range(8)))
-    assert [len(bundle) for bundle in await bundles(source, flush_s=FOREVER, most=3)] == [1, 3, 3, 1]
+    assert [len(bundle) for bundle in await bundles(source, flush_s=FOREVER, most=3)] == [3, 3, 2]
 
 
-async def test_a_bundle_does_not_wait_for_an_item_that_is_late() -> None:
-    source = Source("a", "b", FOREVER, "c")
-    stream: Any = coalesce(source.items(), flush_s=TINY)
-    assert [await anext(stream), await anext(stream)] == [["a"], ["b"]]
+async def test_no_more_is_read_ahead_than_a_bundle_holds() -> None:
+    read: list[int] = []
+
+    async def source() -> AsyncIterator[str]:
+        for i in range(10):
+            read.append(i)
+            yield str(i)
+
+    stream: Any = coalesce(source(), most=3)
+    assert await anext(stream) == ["0", "1", "2"]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert read == [0, 1, 2, 3, 4, 5]
     await stream.aclose()
 
 
 async def test_an_item_that_was_late_is_not_lost() -> None:
-    assert await bundles(Source("a", "b", 0.05, "c"), flush_s=TINY) == [["a"], ["b"], ["c"]]
+    assert await bundles(Source("a", "b", 0.05, "c"), flush_s=TINY) == [["a", "b"], ["c"]]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +139,7 @@ async def test_an_empty_source_is_an_empty_stream() -> None:
 
 @pytest.mark.parametrize("read", [1, 2], ids=["after-the-first", "while-an-item-is-awaited"])
 async def test_closing_it_closes_the_source(read: int) -> None:
-    source = Source("a", "b", FOREVER)
+    source = Source("a", TINY, "b", FOREVER)
     stream: Any = coalesce(source.items(), flush_s=TINY)
     for _ in range(read):
         await anext(stream)
@@ -170,7 +208,7 @@ class Bare:
 
 
 async def test_a_source_that_cannot_be_closed_will_do() -> None:
-    assert [bundle async for bundle in coalesce(Bare())] == [["a"], ["b"]]
+    assert [bundle async for bundle in coalesce(Bare())] == [["a", "b"]]
 
 
 pauses = st.sampled_from([0.0, 0.0, TINY, 3 * TINY])
@@ -198,7 +236,6 @@ def test_whatever_comes_and_when_it_arrives_whole_and_in_order(
             assert not breaks
         assert [item for bundle in got for item in bundle] == [item for _, item in pattern]
         assert all(1 <= len(bundle) <= most for bundle in got)
-        assert [len(bundle) for bundle in got[:1]] == [1] * min(1, len(pattern))
         assert source.closed == 1
         assert asyncio.all_tasks() == {asyncio.current_task()}
 

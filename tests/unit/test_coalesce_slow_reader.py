@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from serve.lanes.coalesce import coalesce
+from serve.coalesce import coalesce
 
 
 async def test_an_item_that_arrives_while_the_reader_is_busy_is_kept() -> None:
