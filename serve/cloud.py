@@ -11,11 +11,11 @@ from pydantic import JsonValue
 from ray import serve
 
 from serve import egress, lines
+from serve.coalesce import coalesce
 from serve.config import SWITCHED_OFF, Config, HttpLane
 from serve.lane_errors import LaneSwitchedOff, LaneUnavailable
 from serve.lanes.anthropic import AnthropicLane
 from serve.lanes.base import LaneCall, Piece
-from serve.coalesce import coalesce
 from serve.lanes.openai import OpenAILane
 from serve.reload import Reload
 

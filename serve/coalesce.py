@@ -4,16 +4,18 @@ Knows time and order, nothing of what it carries.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sized
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from serve.closing import surely
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Sized)
 
 FLUSH_S = 0.025
 MOST = 20
+MOST_SIZE = 8_192
+"""Of the items that wait together, in characters or bytes: a reader that stalls costs no more memory than this."""
 AT_ONCE = 2
 """Bundles that wait for nothing: the first often holds no more than a role, the next one the first words."""
 
@@ -24,7 +26,7 @@ async def coalesce(
     """The items of `source`, in order, at most `most` in a bundle: each as soon as it is there, with what came with it.
 
     From the third on a bundle follows the one before it by at least `flush_s`, unless it is full: a slow source is
-    never held up, a fast one is bundled. At most `most` items are read ahead of a slow reader.
+    never held up, a fast one is bundled. No more than a bundle is read ahead of a slow reader; large items fill it.
     Closing it closes `source`, even if whoever waits for that is cancelled: a source left open keeps its connection.
     An error of `source` is raised after what came before it.
     """
@@ -49,6 +51,7 @@ class _Inbox(Generic[T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._items: list[T] = []
+        self._size = 0
         self._over = False
         self._came, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -57,8 +60,9 @@ class _Inbox(Generic[T]):
         try:
             async for item in source:
                 self._items.append(item)
+                self._size += len(item)
                 self._came.set()
-                if len(self._items) >= self._most:
+                if len(self._items) >= self._most or self._size >= MOST_SIZE:
                     self._full.set()
                     self._room.clear()
                     await self._room.wait()
@@ -81,7 +85,7 @@ class _Inbox(Generic[T]):
 
     def taken(self) -> list[T]:
         """All that is here; it is gone from here."""
-        items, self._items = self._items, []
+        items, self._items, self._size = self._items, [], 0
         if not self._over:
             self._came.clear()
             self._full.clear()

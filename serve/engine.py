@@ -17,6 +17,7 @@ from ray import serve
 
 from models import lock, store
 from serve import lines
+from serve.coalesce import coalesce
 from serve.config import EngineConfig
 from serve.lane_errors import (
     LaneError,
@@ -27,7 +28,6 @@ from serve.lane_errors import (
     LaneUnavailable,
 )
 from serve.lanes.base import LaneCall, Piece
-from serve.coalesce import coalesce
 
 if TYPE_CHECKING:  # vLLM is imported where it runs: the driver and the router start without it
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest

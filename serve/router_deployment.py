@@ -100,6 +100,8 @@ async def _watch(config: Config, load: LaneLoad, cloud: DeploymentHandle[Any] | 
 
 
 async def _look(config: Config, load: LaneLoad) -> None:
+    if not (config.engines or config.encoders):
+        return  # asking costs the controller and this process about 20 ms a time
     status = await asyncio.to_thread(serve.status)
     deployments = {name: d for app in status.applications.values() for name, d in app.deployments.items()}
     for name in config.engines:

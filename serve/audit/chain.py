@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from serve import __version__
 from serve.audit.pseudonyms import pseudonyms
@@ -19,6 +19,14 @@ from serve.audit.tables import HEADS, RECORDS
 
 GENESIS = "0" * 64
 """The hash before the first record."""
+
+# Made once: SQLAlchemy takes longer to build a statement than to run it.
+_ADD = insert(RECORDS)
+_MOVE = (
+    update(HEADS)
+    .where(HEADS.c.chain == bindparam("mine"))
+    .values(seq=bindparam("last"), hash=bindparam("latest"))
+)
 
 
 def canonical(record: Mapping[str, JsonValue]) -> str:
@@ -47,12 +55,11 @@ class Chain:
         rows = [self._next(draft, names) for draft in drafts]
         if not rows:
             return
-        connection.execute(insert(RECORDS), rows)
-        head = {"seq": self.seq, "hash": self.hash}
-        mine = HEADS.c.chain == self.id
+        connection.execute(_ADD, rows)
+        head = {"mine": self.id, "last": self.seq, "latest": self.hash}
         # Retention takes the head of a chain that was silent for so long that nothing of it was left.
-        if first or connection.execute(update(HEADS).where(mine).values(head)).rowcount == 0:
-            connection.execute(insert(HEADS), [{"chain": self.id, **head}])
+        if first or connection.execute(_MOVE, head).rowcount == 0:
+            connection.execute(insert(HEADS), [{"chain": self.id, "seq": self.seq, "hash": self.hash}])
 
     def _next(self, draft: Draft, names: Mapping[str, str]) -> dict[str, Any]:
         self.seq += 1

@@ -4,7 +4,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve.audit.tables import KEYS
@@ -42,5 +42,9 @@ def erase(connection: Connection, key: str) -> str | None:
 
 
 def _secrets(connection: Connection, keys: set[str]) -> dict[str, str]:
-    rows = connection.execute(select(KEYS.c.key, KEYS.c.secret).where(KEYS.c.key.in_(keys)))
+    rows = connection.execute(_SECRETS, {"keys": list(keys)})
     return {row.key: row.secret for row in rows}
+
+
+# Made once: SQLAlchemy takes longer to build a statement than to run it.
+_SECRETS = select(KEYS.c.key, KEYS.c.secret).where(KEYS.c.key.in_(bindparam("keys", expanding=True)))

@@ -6,6 +6,7 @@ database is out of reach: then every reservation is refused, at once, and what i
 
 import asyncio
 import logging
+import math
 import queue
 import sqlite3
 import threading
@@ -37,6 +38,8 @@ log = logging.getLogger("pointsman.ledger")
 _DOWN = "the ledger is down, lanes that cost money are not asked: %s"
 
 AT_ONCE = 256
+LINGER_S = 0.05
+"""What nobody waits for may wait so long for company: it is often the next reservation."""
 RETRY_S = 1.0
 FRESH_S = 2.0
 """How old a balance may be before it is read again, in the background. Reservations always see the real one."""
@@ -226,12 +229,15 @@ class Desk:
         busy = (self._owed and not self._fault) or self._closing or not self._opened
         until_retry = max(0.0, self._retry_at - time.monotonic()) if self._fault else RETRY_S
         wait = 0.0 if busy else until_retry
+        until = math.inf
         while taken < AT_ONCE:
             try:
-                item = self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait()
+                item = self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
             except queue.Empty:
                 break
-            wait, taken = 0, taken + 1
+            taken, until = taken + 1, min(until, time.monotonic() + LINGER_S)
+            urgent = batch.asked or isinstance(item, _Asked | None) or busy
+            wait = 0.0 if urgent else until - time.monotonic()
             match item:
                 case None:
                     self._closing = True

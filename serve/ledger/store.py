@@ -7,7 +7,7 @@ called by one thread at a time.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, insert, select, update
@@ -32,7 +32,11 @@ class Store:
     def __init__(self, url: str | None) -> None:
         # A commit that a power failure undoes is a few requests' money; a crash of a process undoes none.
         self._engine = state.open_database(url, durable=False)
-        self._insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        own = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._make, self._note = (
+            own(BALANCES).on_conflict_do_nothing(),
+            own(ATTEMPTS).on_conflict_do_nothing(),
+        )
         state.create(self._engine, TABLES)
 
     def close(self) -> None:
@@ -66,29 +70,25 @@ class Store:
         """The reservations that are settled now."""
         if not ids:
             return {}
-        wanted = select(RESERVATIONS).where(RESERVATIONS.c.id.in_(ids)).order_by(RESERVATIONS.c.id)
-        return {row.id: row for row in connection.execute(wanted.with_for_update())}
+        return {row.id: row for row in connection.execute(_KNOWN, {"names": ids})}
 
     def _late(self, connection: Connection, now: int, known: Known) -> list[Row[Any]]:
         """Reservations whose process did not come back in time; nobody else is at work on them."""
-        over = (RESERVATIONS.c.state == OPEN) & (RESERVATIONS.c.expires_at <= now)
-        wanted = select(RESERVATIONS).where(over).limit(AT_ONCE).with_for_update(skip_locked=True)
-        return [row for row in connection.execute(wanted) if row.id not in known]
+        return [row for row in connection.execute(_LATE, {"now": now}) if row.id not in known]
 
     def _open(self, connection: Connection, sheet: "_Sheet", accounts: dict[str, tuple[str, str]]) -> None:
         """Lock and read the balances; those of first use are made."""
         if not accounts:
             return
         names = sorted(accounts)
-        wanted = select(BALANCES).where(BALANCES.c.account.in_(names)).order_by(BALANCES.c.account)
-        found = connection.execute(wanted.with_for_update()).all()
+        found = connection.execute(_BALANCES, {"names": names}).all()
         if missing := [name for name in names if name not in {row.account for row in found}]:
             rows = [
                 {"account": name, "scope": accounts[name][0], "period": accounts[name][1]} | _NOTHING
                 for name in missing
             ]
-            connection.execute(self._insert(BALANCES).on_conflict_do_nothing(), rows)
-            found = connection.execute(wanted.with_for_update()).all()
+            connection.execute(self._make, rows)
+            found = connection.execute(_BALANCES, {"names": names}).all()
         sheet.balances = {row.account: Balance(row.spent, row.reserved) for row in found}
         sheet.before = dict(sheet.balances)
 
@@ -107,11 +107,10 @@ class Store:
         if sheet.expired:
             connection.execute(_EXPIRE, [{"name": name} for name in sheet.expired])
         if sheet.reserved:
-            connection.execute(insert(RESERVATIONS), list(sheet.reserved.values()))
+            connection.execute(_RESERVE, list(sheet.reserved.values()))
         if sheet.spent:
-            connection.execute(
-                self._insert(ATTEMPTS).on_conflict_do_nothing(), [asdict(s) for s in sheet.spent]
-            )
+            rows = [{name: getattr(spent, name) for name in _SPENT} for spent in sheet.spent]
+            connection.execute(self._note, rows)
 
     def prune(self, now: int, keep_days: int | None = None) -> None:
         """Forget reservations that expired a week ago, which nobody settles any more, and attempts that are older
@@ -235,6 +234,18 @@ def _worst(row: Row[Any]) -> Spent:
 
 
 _NOTHING = {"spent": 0, "reserved": 0}
+_SPENT = tuple(field.name for field in fields(Spent))
+# Made once: SQLAlchemy takes longer to build a statement than to run it.
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_KNOWN = (
+    select(RESERVATIONS).where(RESERVATIONS.c.id.in_(_NAMES)).order_by(RESERVATIONS.c.id).with_for_update()
+)
+_BALANCES = (
+    select(BALANCES).where(BALANCES.c.account.in_(_NAMES)).order_by(BALANCES.c.account).with_for_update()
+)
+_OVER = (RESERVATIONS.c.state == OPEN) & (RESERVATIONS.c.expires_at <= bindparam("now"))
+_LATE = select(RESERVATIONS).where(_OVER).limit(AT_ONCE).with_for_update(skip_locked=True)
+_RESERVE = insert(RESERVATIONS)
 _NAME: BindParameter[str] = bindparam("name")
 _UPDATE_BALANCE = (
     update(BALANCES)

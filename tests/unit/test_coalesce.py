@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.coalesce import coalesce
+from serve.coalesce import MOST_SIZE, coalesce
 
 FOREVER = 3600.0
 TINY = 0.001
@@ -88,6 +88,12 @@ async def test_a_full_bundle_does_not_wait() -> None:
 async def test_a_bundle_holds_no_more_than_its_bound() -> None:
     source = Source(*(str(i) for i in range(8)))
     assert [len(bundle) for bundle in await bundles(source, flush_s=FOREVER, most=3)] == [3, 3, 2]
+
+
+async def test_large_items_fill_a_bundle() -> None:
+    long, longer = "a" * (MOST_SIZE // 2), "b" * MOST_SIZE
+    seen = await bundles(Source(long, long, "c", longer, "d"), flush_s=FOREVER)
+    assert seen == [[long, long], ["c", longer], ["d"]]
 
 
 async def test_no_more_is_read_ahead_than_a_bundle_holds() -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import text
 from serve import state
 from serve.ledger import desk as desk_module
 from serve.ledger.desk import Desk, LedgerDown
-from serve.ledger.entries import Account, Entry, Look, Reserve, Settle, periods
+from serve.ledger.entries import Account, Entry, Look, Reserve, Settle, Written, periods
 from serve.ledger.store import EXPIRED_OUTCOME, KEEP_EXPIRED_MS, Store
 from serve.ledger.tables import TABLES
 from tests.support.databases import KINDS, database
@@ -234,6 +234,29 @@ async def test_what_an_answer_gave_back_is_there_for_the_next_request(desk: Desk
     desk._inbox.put(Settle(first.id, None))  # a busy thread finds both at once
     assert await desk.reserve(second) is None
     desk.settle(Settle(second.id, None))
+
+
+async def test_what_nobody_waits_for_is_written_with_the_next_reservation(
+    desk: Desk, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    write = Store.write
+
+    def noted(store: Store, entries: Sequence[Entry], now: int, *, sweep: bool = True) -> Written:
+        turns.append(len(entries))
+        return write(store, entries, now, sweep=sweep)
+
+    first, second = reservation(400, DAY), reservation(900, DAY)
+    assert await desk.reserve(first) is None
+    monkeypatch.setattr(desk_module, "LINGER_S", 3600.0)
+    monkeypatch.setattr(Store, "write", noted)
+    desk.settle(settled(first, 100))
+    await asyncio.sleep(0.05)
+    assert await desk.reserve(second) is None
+    assert turns == [2]
+    desk.settle(Settle(second.id, None))
+    await asyncio.to_thread(desk.close)  # whoever ends it does not linger
+    assert books(file) == Books(spent=100, reserved=0, open=0, attempts=100)
 
 
 async def test_balances_are_seen_without_waiting(desk: Desk) -> None:
