@@ -6,6 +6,7 @@ Knows time-outs and verdicts. Does not know what follows a failure.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -104,7 +105,9 @@ class Asker:
             whole = completion(name, document)
             charge.hear(whole)
         with spans.stage("verdict") as stage:
+            began = time.monotonic()
             judged = verdict.judge(job.request, whole, job.checks)
+            job.timed("verdict", began)
             stage.note(outcome=judged.outcome)
         if judged.outcome == "invalid":
             raise AnswerInvalid(name, judged.fault).of(judged.answer)
@@ -128,10 +131,12 @@ class Asker:
     async def _read(self, job: Job, name: str, take_s: float, charge: Charge) -> tuple[str, float]:
         """The one document of an answer, and when the lane took the call."""
         async with aclosing(self._pieces(job, name, charge, stream=False)) as pieces:
-            await self._taken(name, pieces, job.left(take_s))
+            taken_at = await self._taken(job, name, pieces, take_s)
             started = now()
             unary_s = job.left(self._config.dispatch.unary_s)
-            return await _within(name, unary_s, _document(name, pieces)), started
+            document = await _within(name, unary_s, _document(name, pieces))
+            job.timed("upstream", taken_at)
+            return document, started
 
     async def _vectors(self, job: Job, request: Embed, name: str, take_s: float, charge: Charge) -> Answer:
         with charge:
@@ -152,9 +157,10 @@ class Asker:
             chunks = gate.filtered(chunks)
         held: list[ChatChunk] = []
         try:
-            await self._taken(name, pieces, job.left(take_s))
+            taken_at = await self._taken(job, name, pieces, take_s)
             started, patience = now(), job.left(self._first_words_s(gate is not None))
             await _within(name, patience, _until_content(name, chunks, held, bool(job.request.stop)))
+            job.timed("upstream", taken_at)
         except BaseException:
             await surely(_both_closed(chunks, pieces))
             raise
@@ -211,11 +217,13 @@ class Asker:
         at_home = self._config.lane(name).location in ON_PREMISES
         return grounds.doubt(job.request, answer) if job.doubts and at_home else ""
 
-    async def _taken(self, name: str, pieces: AsyncGenerator[Piece, None], seconds: float) -> None:
-        """Wait in the lane's queue. Raises LaneFull: no work was sent."""
+    async def _taken(self, job: Job, name: str, pieces: AsyncGenerator[Piece, None], take_s: float) -> float:
+        """Wait in the lane's queue; the time.monotonic() at which it was over. Raises LaneFull: no work was sent."""
+        seconds, began = job.left(take_s), time.monotonic()
         try:
             async with asyncio.timeout(seconds) as limit:
                 await anext(pieces)
+            return job.timed("hop", began)
         except TimeoutError:
             if not limit.expired():
                 raise LaneTimeout(name, "a time-out of its own") from None

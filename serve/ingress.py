@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -180,11 +181,14 @@ class _Edge:
             assert answer.whole is not None
             return await self._reviews.hold(decided, why, answer.lane, answer.whole, headers)
         if answer.whole is not None:
+            began = time.monotonic()
             if isinstance(exchange, ResponsesExchange):
                 document: JsonValue = await exchange.kept(exchange.document(answer.whole))
             else:
                 document = exchange.whole(answer.whole)
-            return JSONResponse(document, headers=headers)
+            response = JSONResponse(document, headers=headers)
+            self._router.meters.stage("serialise", began)
+            return response
         assert answer.chunks is not None
         stall_s = self._router.config.server.stall_s
         events = exchange.events(answer.chunks, decided.bill)

@@ -91,7 +91,8 @@ class Job:
     """One request on its way, and what its answer must be like (`checks`).
 
     `deadline` is a time of the event loop's clock; `spent` is told the tokens used, `meter` every attempt.
-    `intent` is the record without which nothing leaves the premises.
+    `intent` is the record without which nothing leaves the premises. `timed` is told of each stage that is over: its
+    name and the time.monotonic() at which it began.
     """
 
     request: ChatRequest
@@ -109,6 +110,7 @@ class Job:
     preambles: Mapping[str, Preamble] = field(default_factory=dict)  # of lanes that get one
     doubts: bool = False  # whether calls of our own lanes are doubted that do not stand on what was said
     home: str = ""
+    timed: Callable[[str, float], float] = lambda stage, began: began
     thoughts: Mapping[str, frozenset[str]] = field(
         default_factory=dict
     )  # of lanes: blobs they may be given again

@@ -285,6 +285,7 @@ class Router:
             doubts=edition.config.dispatch.doubt_calls and len(decided.decision.chain) > 1,
             preambles=_preambles(decided),
             home=_home(decided),
+            timed=self.meters.stage,
             thoughts=decided.thoughts,
         )
         try:

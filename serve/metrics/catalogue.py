@@ -91,9 +91,10 @@ SIGNAL_FAILURES = _count("signal_failures", "Signals that failed or were late", 
 SIGNAL = _spread("signal", "Time of one signal", SHORT, "signal")
 STAGE = _spread(
     "stage",
-    "Time of one stage before a lane is asked: `parse`, `view`, `signals`, `policy`, `audit` (waiting for the intent), "
-    "`ledger` (waiting for one reservation)",
-    SHORT,
+    "Time of one stage: `parse`, `view`, `signals`, `policy`, `audit` (waiting for the intent), `ledger` (waiting for "
+    "one reservation), `hop` (until a lane took the call), `upstream` (from there to its first words or whole answer), "
+    "`verdict`, `serialise` (an answer in one piece; with /v1/responses keeping it, too)",
+    (*SHORT, 20.0, 80.0, 300.0),
     "stage",
 )
 OVERHEAD = _spread("overhead", "Time of a request that no lane is responsible for", SHORT)

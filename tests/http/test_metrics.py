@@ -73,10 +73,25 @@ def test_a_request_is_counted_by_lane_outcome_reason_and_class(scene: Start) -> 
     assert total(seen, "pointsman_answer_seconds_count", place="local") == 1
     for signal in ("context", "constraints", "sensitivity", "prescout"):
         assert total(seen, "pointsman_signal_seconds_count", signal=signal) == 2
-    for stage in ("parse", "view", "signals", "policy", "audit"):
+    for stage in ("parse", "view", "signals", "policy", "audit", "hop", "upstream", "verdict", "serialise"):
         assert total(seen, "pointsman_stage_seconds_count", stage=stage) == 2
     assert total(seen, "pointsman_stage_seconds_count", stage="ledger") == 1
     assert total(seen, "pointsman_routers") == total(seen, "pointsman_metrics_merged") == 1
+
+
+def test_a_stream_is_timed_until_a_lane_has_it_and_until_its_first_words(scene: Start) -> None:
+    s = scene()
+    list(
+        s.ask.chat.completions.create(
+            model="auto", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+    )
+    seen = scrape(s.url)
+    counts = {
+        stage: total(seen, "pointsman_stage_seconds_count", stage=stage)
+        for stage in ("hop", "upstream", "verdict", "serialise")
+    }
+    assert counts == {"hop": 1, "upstream": 1, "verdict": 0, "serialise": 0}
 
 
 def test_a_fallback_is_counted_by_what_failed_first(scene: Start) -> None:
