@@ -103,7 +103,7 @@ def reloadable(
         box["folder"] = folder
         thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, started, box)), daemon=True)
         thread.start()
-        assert started.wait(30), "the ingress did not start"
+        assert started.wait(120), "the ingress did not start"
         try:
             yield (
                 f"http://127.0.0.1:{box['port']}",
@@ -112,7 +112,7 @@ def reloadable(
             )
         finally:
             box["server"].should_exit = True
-            thread.join(30)
+            thread.join(120)
 
 
 Reconfigure = Callable[[JsonValue], None]
