@@ -73,4 +73,6 @@ def test_the_gate_reads_escaped_breaks_as_well() -> None:
 def test_only_lines_with_a_break_inside_are_read_again() -> None:
     assert breaks.broken('printf("one\\n");\nprintf("two\\n");') == ""
     assert breaks.broken("no escape\nat all") == ""
+    assert breaks.broken('text += "\\tData Group\\n"') == ""
+    assert breaks.broken("'a\\tAB123456C'") == "'a\tAB123456C'"
     assert breaks.broken('x\nmsg="a\\tb\\r\\nc" n=1\ny') == "msg=\na\tb\nc\n n=1"

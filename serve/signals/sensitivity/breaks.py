@@ -6,8 +6,8 @@ Knows backslashes and quotes. Does not know JSON (that is `unquote`), and does n
 import re
 
 # What ends a line of text within a literal, however often it was quoted: a break just before the closing quote is
-# how programs write a line, and says nothing. A tab counts where a value may follow.
-_WITHIN = re.compile(r"""(?<!\\)\\++(?:n(?!\\*+["'])|t(?=[0-9A-Z]))""")
+# how programs write a line, and says nothing. A tab counts where a value may follow, as it does in a row of a table.
+_WITHIN = re.compile(r"""(?<!\\)\\++n(?!\\*+["'])|(?<![\\"'])\\++t(?=[0-9A-Z])""")
 # Runs of backslashes are taken whole, and what stands before a break ends at the next quote: linear.
 _OPENING = re.compile(r"""(?:(?<![\w\\])|(?<=\b[bB]))\\*+["'](?=(?:[^"'\\]++|\\++[rt])*+\\++n(?!\\*+["']))""")
 _BREAK = re.compile(r"""(?<!\\)(?:\\++r(?=\\))?+\\++n([^"'\\]*+)(\\*+["'](?!\w))?""")
