@@ -3,15 +3,26 @@
 Knows connections. Does not know what travels, nor whether it may.
 """
 
+import asyncio
+import socket
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import httpcore2
 import httpx2
+from aiohappyeyeballs import start_connection
+from anyio.abc import SocketStream
 from anyio.streams.tls import TLSStream
+from httpcore2._backends.anyio import AnyIOStream
 
 MOST_AGE_S = 300.0
 """How long a connection is used: only a new one looks the lane's name up again."""
+MOST_LOOKUPS = 4
+"""So many of a lane are under way at once; others wait for their turn."""
+_NEXT_ADDRESS_S = 0.25
 
 
 class Transport(httpx2.AsyncHTTPTransport):
@@ -24,7 +35,50 @@ class Transport(httpx2.AsyncHTTPTransport):
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
+            network_backend=_Network(),
         )
+
+
+class _Network(httpcore2.AsyncNetworkBackend):
+    """Makes connections. Names are looked up in threads of its own.
+
+    The loop's own look-ups share a few threads, in uvloop two: the silent name server of one lane would take them all.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(MOST_LOOKUPS, thread_name_prefix="names")
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's name for it
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A stream to the first address of `host` that answers. Raises httpcore2's ConnectTimeout, ConnectError."""
+        try:
+            with anyio.fail_after(timeout):
+                return AnyIOStream(await self._connected(host, port))
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        except (OSError, RuntimeError) as error:  # of uvloop some are RuntimeErrors
+            raise httpcore2.ConnectError(str(error)) from error
+
+    async def _connected(self, host: str, port: int) -> SocketStream:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _addresses, host, port)
+        connection = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return await SocketStream.from_socket(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class _Pool(httpcore2.AsyncConnectionPool):

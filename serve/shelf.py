@@ -84,10 +84,18 @@ class Shelf(Generic[S]):
             await asyncio.sleep(every_s)
 
     async def close(self) -> None:
-        """Wait for what is being written, and close the database."""
-        await asyncio.to_thread(self._threads.shutdown)
+        """Wait for what is being written, and close the database. One that hangs is closed once it no longer does."""
+        closing = asyncio.get_running_loop().run_in_executor(self._threads, self._closed)
+        self._threads.shutdown(wait=False)
+        done, _ = await asyncio.wait({closing}, timeout=LONGEST_S)
+        if not done:
+            log.error("the database of %s hangs: it is not closed", self._what)
+            return
+        closing.result()
+
+    def _closed(self) -> None:
         if self._store is not None:
-            await asyncio.to_thread(self._store.close)
+            self._store.close()
 
     def _worked(self, work: Callable[[S, int], T]) -> T:
         if self._hangs():  # found out while this waited for its turn

@@ -17,6 +17,7 @@ from serve.keys import credential
 from serve.keys.entry import Grant, KeyEntry
 from serve.keys.store import KeyStore
 from tests.http.conftest import Scene
+from tests.support import answers
 from tests.support.databases import database
 from tests.support.memory import memory_folder
 from tests.support.serving import client, config, serving
@@ -501,6 +502,54 @@ def test_metadata_that_cannot_be_read_in_time_is_not_kept(scene: Start) -> None:
     assert post(s, {"model": "auto", "input": "hello"}).json()["store"] is True
     body = {"model": "auto", "input": "hello", "metadata": {"job": "a long word " * 10}}
     assert post(s, body).json()["store"] is False
+
+
+NOTE = {"type": "function", "name": "note", "parameters": {"properties": {"text": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("how", ["words", "a tool's arguments"])
+def test_what_the_answer_says_decides_too_whether_it_is_kept(
+    plain: Scene, monkeypatch: pytest.MonkeyPatch, how: str, stream: bool
+) -> None:
+    s = plain
+    if how == "words":
+        monkeypatch.setattr(answers, "_text", lambda *_: f"the account is {IBAN}")
+    body: dict[str, Any] = {"model": "auto", "input": "hello", "stream": stream}
+    more: dict[str, Any] = {} if how == "words" else {"model": "local-tools", "tools": [NOTE]}
+    s.local.play("" if how == "words" else "tool_secret")
+    try:
+        quiet, asked = (last_of(post(s, body | more | wish)) for wish in ({}, {"store": True}))
+    finally:
+        s.local.play("")
+    assert (IBAN if how == "words" else "536-90-4399") in json.dumps(quiet["output"])
+    assert (quiet["store"], asked["store"]) == (False, True)
+    with pytest.raises(openai.NotFoundError):
+        s.ask.responses.retrieve(quiet["id"])
+    called = asked["output"][0].get("call_id")
+    result = [{"type": "function_call_output", "call_id": called, "output": "ok"}]
+    further = {"input": result if called else "thanks", "previous_response_id": asked["id"]}
+    raw = post(s, {"model": "auto"} | further, **{"x-pointsman-prefer": "cloud"})
+    assert raw.headers["x-pointsman-lane"].startswith("local")
+    assert not s.cloud.received_bytes
+
+
+def test_an_answer_that_cannot_be_read_in_time_is_not_kept(
+    scene: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = scene(signals={"deadline_s": 1e-9, "inline_chars": 100})
+    assert last_of(post(s, {"model": "auto", "input": "hello"}))["store"] is True
+    monkeypatch.setattr(answers, "_text", lambda *_: "a long word " * 10)
+    assert last_of(post(s, {"model": "auto", "input": "hello"}))["store"] is False
+
+
+def last_of(answer: httpx2.Response) -> dict[str, Any]:
+    """The response, also of a stream."""
+    text = answer.text
+    if "event: " not in text:
+        return dict(answer.json())
+    data = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+    return dict(json.loads(data[-1])["response"])
 
 
 def test_a_server_under_test_keeps_responses_in_its_own_folder(

@@ -1,12 +1,16 @@
 """An answer belongs to the request that its connection carries, whatever an upstream sends besides."""
 
 import asyncio
+import queue
 import select
+import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -133,3 +137,76 @@ async def test_a_connection_is_not_used_for_ever(made: Made, monkeypatch: pytest
 
 def test_where_nobody_can_tell_what_is_left_over_a_connection_is_not_used_again() -> None:
     assert pool._left_over(object())
+
+
+WITHIN_S = 20.0
+"""A limit for waiting, not a promise: the machine may be busy."""
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator["queue.Queue[str]"]:
+    """The names that are being looked up at a server that says nothing: those that begin with `silent`."""
+    asked: queue.Queue[str] = queue.Queue()
+    over, known = threading.Event(), socket.getaddrinfo
+
+    def lookup(host: str, *given: Any, **more: Any) -> Any:
+        if str(host).startswith("silent"):
+            asked.put(host)
+            over.wait(WITHIN_S)
+            raise socket.gaierror("nobody answers")
+        if host == "two.test":  # nothing listens at the first
+            return known("127.0.0.2", *given, **more) + known("127.0.0.1", *given, **more)
+        return known("127.0.0.1" if str(host).endswith(".test") else host, *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    yield asked
+    over.set()
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[int]:
+    upstream = Upstream(b"", 0, None)
+    async with await asyncio.start_server(upstream.answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        for writer in upstream.writers:
+            writer.close()
+        await asyncio.gather(*upstream.talks)
+
+
+async def test_a_silent_lookup_of_one_lane_delays_no_other_lane(silent: "queue.Queue[str]") -> None:
+    async with listening() as port, egress.client(LANE) as lost, egress.client(LANE) as well:
+        waiting = [asyncio.create_task(lost.get("http://silent.test/")) for _ in range(40)]
+        for _ in range(pool.MOST_LOOKUPS):
+            await asyncio.to_thread(silent.get, timeout=WITHIN_S)
+        async with asyncio.timeout(WITHIN_S):
+            assert (await well.get(f"http://well.test:{port}/alice")).text == "/alice"
+            assert await asyncio.to_thread(lambda: "read") == "read"
+        assert silent.empty()
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+
+async def test_a_silent_lookup_ends_with_the_time_for_a_connection(silent: "queue.Queue[str]") -> None:
+    async with egress.client(LANE, connect_s=0.05) as lost:
+        with pytest.raises(httpx2.ConnectTimeout):
+            await lost.get("http://silent.test/")
+
+
+async def test_a_name_is_tried_at_all_its_addresses(silent: "queue.Queue[str]") -> None:
+    async with listening() as port, egress.client(LANE) as client:
+        assert (await client.get(f"http://two.test:{port}/alice")).text == "/alice"
+        with pytest.raises(httpx2.ConnectError):
+            await client.get("http://127.0.0.2:9/")
+
+
+async def test_a_name_that_nobody_knows_is_an_error_of_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lookup(*given: Any, **more: Any) -> Any:
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    async with egress.client(LANE) as client:
+        with pytest.raises(httpx2.ConnectError):
+            await client.get("http://gone.test/")

@@ -17,7 +17,7 @@ class Store:
     """Stands in for a database that can be made to hang."""
 
     def __init__(self) -> None:
-        self.hang, self.begun, self.closed = threading.Event(), threading.Event(), False
+        self.hang, self.begun, self.closed = (threading.Event() for _ in range(3))
         self.hang.set()
 
     def work(self) -> str:
@@ -26,7 +26,7 @@ class Store:
         return "done"
 
     def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 def fails(_: Store, __: int) -> str:
@@ -50,7 +50,7 @@ async def kept(store: Store) -> AsyncIterator[Shelf[Store]]:
     yield made
     store.hang.set()
     await made.close()
-    assert store.closed
+    assert store.closed.is_set()
 
 
 async def test_whoever_comes_while_the_database_hangs_is_told_at_once(
@@ -138,3 +138,32 @@ async def test_a_database_of_which_nobody_can_tell_whether_it_is_there_cannot_be
     with pytest.raises(ResponsesUnavailable):
         await shelf_of_it.run(works)
     await shelf_of_it.close()
+
+
+async def test_closing_does_not_wait_for_a_database_that_hangs(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shelf, "LONGEST_S", 0.2)
+    made = Shelf("responses", None, lambda: store, ResponsesUnavailable, time.time)
+    store.hang.clear()
+    with pytest.raises(ResponsesUnavailable):
+        await made.run(works)
+    await made.close()
+    assert "hangs" in caplog.text
+    assert not store.closed.is_set()
+    store.hang.set()
+    assert await asyncio.to_thread(store.closed.wait, 30)
+
+
+async def test_closing_waits_for_what_is_being_written(store: Store) -> None:
+    made = Shelf("responses", None, lambda: store, ResponsesUnavailable, time.time)
+    store.hang.clear()
+    first = asyncio.create_task(made.run(works))
+    await asyncio.to_thread(store.begun.wait)
+    closing = asyncio.create_task(made.close())
+    await asyncio.sleep(0.1)
+    assert not store.closed.is_set()
+    store.hang.set()
+    await closing
+    assert store.closed.is_set()
+    assert await first == "done"

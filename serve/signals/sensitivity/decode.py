@@ -8,7 +8,7 @@ import binascii
 import codecs
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import log2
@@ -21,12 +21,15 @@ _SHORTEST = 12
 _SHORTEST_TEXT = 8
 _PRINTABLE = 0.95
 
-_RUN = Pattern(r"[A-Za-z0-9+/_\-]{12,}(?:[ \t]*\\?(?:\r?\n|\\n)[ \t]*[A-Za-z0-9+/_\-]{4,})*={0,6}")
+# Between two lines of one run: a break, in a quoted mail, or between strings of code that are put together.
+_BREAK = r"""(?:["'][ \t]*[+.]?)?[ \t]*\\?(?:\r?\n|\\n)[ \t>]*["']?"""
+_LETTER = r"[A-Za-z0-9+/_\-]"
+_RUN = Pattern(rf"{_LETTER}{{12,}}(?:{_BREAK}{_LETTER}{{4,}})*(?:{_BREAK}{_LETTER}{{2,3}}=)?={{0,6}}")
 _HEX = Pattern(
     r"[0-9A-Fa-f]{16,}|\b(?:[0-9A-Fa-f]{2}[ :,\-]){7,}[0-9A-Fa-f]{2}\b"
     r"|(?:0x[0-9A-Fa-f]{2}[ ,\t\r\n]+){7,}(?:0x[0-9A-Fa-f]{2}\b)?"
 )
-_BLANKS = Pattern(r"[\s\\]+n?")
+_BREAKS = Pattern(_BREAK)
 _HEX_NOISE = str.maketrans("", "", " :,-\t\r\n")
 _SEPARATORS = str.maketrans("-_/+", "    ")
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -46,6 +49,13 @@ _HEX_BLOB_BARE = 384
 _BINARY_BARE = 160
 # What is left of zeroed placeholders without their NULs.
 _LEAST_HELD = 12
+# How files begin that are no text: pictures, archives, programs, documents, databases, keys in DER.
+_MAGIC_WORDS = """
+    89504e470d0a ffd8ffe000104a46 ffd8ffe1 474946383761 474946383961 52494646 4f67675300 4944330300 504b0304 1f8b08
+    425a6839314159 fd377a585a00 377abcaf271c 526172211a07 28b52ffd 7f454c46 cffaedfe cafebabe000000 0061736d01
+    255044462d d0cf11e0a1b1 53514c69746520666f726d61742033 30770201010420 302e0201003005 30818702010030
+    """
+_MAGIC = tuple(map(bytes.fromhex, _MAGIC_WORDS.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +117,28 @@ def _from_letters(run: str) -> Iterator[bytes]:
     """The bytes that `run`, or a part of it between separators, may stand for."""
     if run == run.lower():  # words and snake_case; no encoding of letters does without capitals
         return
-    joined = _BLANKS.replace(run, lambda _: "") if len(run.split()) > 1 or "\\" in run else run
-    for candidate in dict.fromkeys((joined, *run.split(), *run.translate(_SEPARATORS).split())):
+    lines = _BREAKS.replace(run, lambda _: "\n").split() if "\n" in run or "\\" in run else [run]
+    parts = "\n".join(lines).translate(_SEPARATORS).split()
+    for candidate in dict.fromkeys(("".join(lines), *_body(lines), *lines, *parts)):
         bare = candidate.rstrip("=")
         if len(bare) < _SHORTEST:
             continue
         yield from _base64(bare)
         if _BASE32.issuperset(bare.upper()):
             yield from _base32(bare.upper())
+
+
+def _body(lines: Sequence[str]) -> Iterator[str]:
+    """The lines of one width and the shorter one behind them: without the words before and after an attachment."""
+    if len(lines) < 3:  # each is read alone
+        return
+    widths = Counter(map(len, lines))
+    width = max(widths, key=lambda one: (widths[one], one))
+    first = next(at for at, line in enumerate(lines) if len(line) == width)
+    behind = next((at for at in range(first, len(lines)) if len(lines[at]) != width), len(lines))
+    yield "".join(lines[first:behind])
+    if behind < len(lines) and len(lines[behind]) < width:
+        yield "".join(lines[first : behind + 1])
 
 
 def _from_hex(run: str) -> Iterator[bytes]:
@@ -140,7 +164,8 @@ def _text(raw: bytes, budget: _Budget) -> str | None:
         raw = _inflate(raw, budget)
     wide = _wide(raw)
     try:
-        text = raw.decode(wide, "replace") if wide else raw.decode()
+        # Not `raw.decode()`: what is cut off may end inside of a character.
+        text = raw.decode(wide, "replace") if wide else codecs.utf_8_decode(raw)[0]
     except UnicodeDecodeError:
         return None
     return text if _readable(text) else None
@@ -183,7 +208,8 @@ def _is_blob(text: str, hit: Hit) -> bool:
     if not binary and _entropy(hit.value) < (_HEX_BLOB_ENTROPY if hexadecimal else _BLOB_ENTROPY):
         return False
     alone = len(hit.value) >= len(text.strip()) - 2
-    if alone or _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start]):
+    announced = _ANNOUNCED.found(text[max(0, hit.start - 32) : hit.start])
+    if alone or announced or _is_file(hit.value, hexadecimal):
         return True
     bare = _HEX_BLOB_BARE if hexadecimal else _BINARY_BARE if binary else _BLOB_BARE
     return len(hit.value) >= bare and not _is_table(hit.value)
@@ -196,6 +222,11 @@ def _is_binary(run: str, hexadecimal: bool) -> bool:
     raw = next(_from_hex(run) if hexadecimal else _from_letters(run), b"")
     none = raw.count(0)
     return (b"\0\0" in raw or none * 4 >= len(raw)) and len(raw) - none >= _LEAST_HELD
+
+
+def _is_file(run: str, hexadecimal: bool) -> bool:
+    """Whether `run` begins as a file does, which no hash and no key does by chance."""
+    return any(raw.startswith(_MAGIC) for raw in (_from_hex(run) if hexadecimal else _from_letters(run)))
 
 
 def _is_table(run: str) -> bool:

@@ -24,6 +24,7 @@ from serve.signals.sensitivity import (
     places,
     traces,
 )
+from serve.signals.sensitivity.breaks import broken
 from serve.signals.sensitivity.decode import decode
 from serve.signals.sensitivity.fold import BACKWARDS, filled, fold, forwards
 from serve.signals.sensitivity.levels import finding
@@ -148,8 +149,7 @@ def _read_into(paths: dict[str, str], path: str, text: str) -> bool:
     # What runs backwards may have been escaped before it was turned around, or after.
     written = (text, forwards(text)) if BACKWARDS in text else (text,)
     opaque = [_unwrap_into(paths, path, one) for one in written]
-    if form := filled(text):
-        opaque.append(_unwrap_into(paths, path, form))
+    opaque += [_unwrap_into(paths, path, form) for form in (filled(text), broken(text)) if form]
     return any(opaque)
 
 

@@ -89,20 +89,24 @@ def _end(text: str, start: int) -> int:
 
 def _within(text: str) -> Iterator[Unquoted]:
     """The documents that stand in prose or code."""
-    at, left = 0, _MOST_PASSES * (len(text) + _SMALL)
+    at, left, cut_off = 0, _MOST_PASSES * (len(text) + _SMALL), len(text)
     while left > 0 and (found := _WITHIN.search(text, at)):
         start = found.start()
-        end, cost = _document(text, start)
+        end, cost, open_ended = _document(text, start)
         left -= 0 if end else cost
         at = end or found.end()
+        cut_off = min(cut_off, start) if open_ended else cut_off
         if "\\" in text[start:end]:
             yield _of_lines(text[start:end])
+    if "\\" in text[cut_off:]:
+        yield _of_lines(text[cut_off:])
     if left <= 0 and "\\" in text[at:]:
         yield Unquoted(text, settled=False)
 
 
-def _document(text: str, start: int) -> tuple[int, int]:
-    """Where the document that begins at `start` ends, 0 where none does, and how many characters show it.
+def _document(text: str, start: int) -> tuple[int, int, bool]:
+    """Where the document that begins at `start` ends, 0 where none does, how many characters show it, and whether
+    it would be one if the text went on.
 
     Piece by piece: the decoder counts the lines before its place in what it is given when it complains.
     """
@@ -110,13 +114,13 @@ def _document(text: str, start: int) -> tuple[int, int]:
     while True:
         piece = text[start : start + size]
         try:
-            return start + _DECODER.raw_decode(piece)[1], len(piece)
+            return start + _DECODER.raw_decode(piece)[1], len(piece), False
         except RecursionError:
-            return 0, len(piece)
+            return 0, len(piece), False
         except json.JSONDecodeError as error:
-            open_ended = error.pos > size - _LONGEST_WORD or error.msg.startswith("Unterminated")
+            open_ended = error.pos > len(piece) - _LONGEST_WORD or error.msg.startswith("Unterminated")
             if start + size >= len(text) or not open_ended:
-                return 0, len(piece)
+                return 0, len(piece), open_ended
         size *= 4
 
 
@@ -136,11 +140,13 @@ def _read(text: str, apart: Callable[[str], bool] = _of_words) -> Unquoted:
     def rendered(part: str, depth: int) -> str:
         nonlocal settled
         settled = settled and depth <= _DEPTH
-        return _LITERAL.sub(lambda found: resolved(found[1], depth), part) if settled else part
+        return _LITERAL.sub(lambda found: resolved(found, depth), part) if settled else part
 
-    def resolved(literal: str, depth: int) -> str:
+    def resolved(found: re.Match[str], depth: int) -> str:
+        literal = found[1]
         value = _value(literal) if "\\" in literal else literal
-        if _may_be_json(value) and _is_json(value):
+        cut_off = not found.string.startswith('"', found.end(1))
+        if _may_be_json(value) and (_is_json(value) or (cut_off and _CUT_OFF.match(value))):
             return f'"{rendered(value, depth + 1)}"'
         if apart(value):
             strings[value] = None

@@ -5,6 +5,7 @@ Keeps the event loop free of the database. Knows no HTTP.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from serve import state
 from serve.config import Config
 from serve.errors import InvalidRequest, ResponsesUnavailable
 from serve.keys.rights import Key
-from serve.request import string_leaves
+from serve.request import Leaf, string_leaves
 from serve.router import Decided
 from serve.shelf import Shelf
 from serve.signals.gather import read_sensitivity
@@ -35,6 +36,7 @@ SWEEP_S = 60.0
 REFERENCED = 4
 """So many times the largest response may those be together whose items one request names."""
 CLASS_HEADER = "x-pointsman-sensitivity"
+_FRAME = re.compile(r"\.(?:id|type|status|role)$|#key$")
 
 
 class ResponseDesk:
@@ -103,11 +105,14 @@ class ResponseDesk:
         wanted = exchange.request.store
         if wanted is False or not self._config.responses.enabled:
             return exchange
-        level = max(decided.decision.permit.level, await _class_left_out(exchange.request, decided))
-        if wanted is None and level >= Sensitivity.CONFIDENTIAL:
+        asked = max(decided.decision.permit.level, await _class_left_out(exchange.request, decided))
+        if wanted is None and asked >= Sensitivity.CONFIDENTIAL:
             return exchange
 
         async def keep(document: Document) -> bool:
+            level = max(asked, await _class(_told(document["output"]), decided))
+            if wanted is None and level >= Sensitivity.CONFIDENTIAL:
+                return False
             # Whatever fails: the answer is there, and paid for. It says that it was not kept.
             messages = await asyncio.to_thread(_spoken, exchange.messages, document["output"])
             if messages is None:
@@ -165,9 +170,18 @@ class ResponseDesk:
 
 async def _class_left_out(request: ResponseRequest, decided: Decided) -> Sensitivity:
     """The class of what the Router did not read of the request, since no lane gets it, but which would be kept."""
-    leaves = tuple(
-        leaf for name, value in read.left_out(request).items() for leaf in string_leaves(value, name)
-    )
+    leaves = (leaf for name, value in read.left_out(request).items() for leaf in string_leaves(value, name))
+    return await _class(tuple(leaves), decided)
+
+
+def _told(output: JsonValue) -> tuple[Leaf, ...]:
+    """What a lane wrote. The tokens of its probabilities are the same text again, in pieces."""
+    leaves = string_leaves(output, "output")
+    return tuple(leaf for leaf in leaves if ".logprobs" not in leaf.path and not _FRAME.search(leaf.path))
+
+
+async def _class(leaves: tuple[Leaf, ...], decided: Decided) -> Sensitivity:
+    """The class of texts that the Router did not read: confidential where they cannot be read in time."""
     if not leaves:
         return Sensitivity.PUBLIC
     view = replace(decided.view, leaves=leaves, opaque=(), prompt="", instructions="", conversation="")
