@@ -94,6 +94,13 @@ def test_an_unknown_set_gives_every_field_for_every_router(data: Path, tmp_path:
     assert low <= by_name["ours"]["apgr"] <= high
 
 
+def test_no_interval_is_cut_off_in_a_pipe(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", "--data", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert "APGR" in printed
+    assert "…" not in printed
+
+
 def test_a_pair_of_models_nobody_scored_is_refused(data: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.yaml"
     pairs.write_text("- {name: x, set: mine, file: rows, weak: small, strong: huge}")
