@@ -31,6 +31,8 @@ _PLAIN = {
     "latency": (latency.run, "CPU time of a decision at 512 tokens"),
 }
 
+# Columns of a table that goes to a file or another program; no figure may be cut off there.
+_NO_TERMINAL = 200
 _LIVE = {"tools": tools_live.run, "confidence": sureness.run, "preambles": preamble.run}
 
 
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     options.argv = arguments
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_NO_TERMINAL)
     try:
         if options.subject == "routing" and options.scout:
             return second_opinion.run(

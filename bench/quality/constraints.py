@@ -57,11 +57,11 @@ def measure(path: Path, console: Console) -> dict[str, Any] | None:
     found = rows(path)
     if not found or not {"n_constraints", "n_added_constraints", "level"} & found[0].keys():
         return None
+    true = _numbers(found, path, "n_constraints")
+    level = _numbers(found, path, "level", "n_added_constraints")
     readings = [constraints.read(view(str(row["prompt"]))) for row in _tracked(found, path, console)]
     counts = np.array([reading.count for reading in readings])
     density = np.array([reading.density for reading in readings])
-    true = np.array([int(row.get("n_constraints", -1)) for row in found])
-    level = np.array([int(row.get("level", row.get("n_added_constraints", -1))) for row in found])
     exact = bool((true >= 0).all())
     dense = level >= DENSE_LEVEL
     has_levels = not exact and 0 < dense.sum() < dense.size
@@ -75,6 +75,17 @@ def measure(path: Path, console: Console) -> dict[str, Any] | None:
         "auc_ci": _interval(density, dense) if has_levels else None,
         "auc_of_counts": round(auc(counts, dense), 4) if has_levels else None,
     }
+
+
+def _numbers(found: list[Mapping[str, Any]], path: Path, *names: str) -> npt.NDArray[np.int64]:
+    """Of each row the first of these fields that it has, -1 where it has none. Raises DataUnreadable."""
+    values = [next((row[name] for name in names if name in row), -1) for row in found]
+    for value in values:
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            raise DataUnreadable(
+                f"{path}: `{'` or `'.join(names)}` must be a number in every row that has it."
+            )
+    return np.array(values, dtype=np.int64)
 
 
 def _tracked(found: list[Mapping[str, Any]], path: Path, console: Console) -> Any:

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bench.quality.cases import DataUnreadable
 
@@ -25,13 +25,26 @@ CHARACTERS_PER_TOKEN = 4
 # What an answer is taken to cost where a row does not say how long it was.
 ANSWER_TOKENS = 300.0
 
-Price = Annotated[tuple[float, float], Field(description="USD per million tokens: in, out")]
+Price = Annotated[
+    tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]],
+    Field(description="USD per million tokens: in, out"),
+]
+
+
+def _known(values: object) -> object:
+    """Without the models of which nothing is known: their value is null."""
+    if not isinstance(values, dict):
+        return values
+    return {name: value for name, value in values.items() if value is not None}
+
+
+ByModel = Annotated[dict[str, float], BeforeValidator(_known)]
 
 
 class Prices(BaseModel):
     """What a call of each side costs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weak: Price = (0.1, 0.1)
     strong: Price = (2.5, 10.0)
@@ -54,17 +67,17 @@ class Pair(BaseModel):
 
 
 class OutcomeRow(BaseModel):
-    """One line of a file; fields that do not matter here are left alone."""
+    """One line of a file; fields that do not matter here are left alone, a number may name a task."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
 
     prompt: str
-    scores: dict[str, float]
+    scores: ByModel
     dataset: str | None = None
     subject: str | None = None
     category: str | None = None
-    out_tokens_est: dict[str, float] | None = None
-    cost_usd: dict[str, float] | None = None
+    out_tokens_est: ByModel | None = None
+    cost_usd: ByModel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ NOTES = Path(__file__).with_name("gain_notes.md")
 
 
 def run(data: Path, out: Path, seed: int) -> GainModel:
-    """Reads, fits, measures, writes. Raises ValueError where `data` has no outcome set."""
+    """Reads, fits, measures, writes. Raises NoOutcomes where `data` has no outcome set."""
     known = outcomes.read(data)
     if not known:
-        raise ValueError(f"{data} has none of the outcome sets: {', '.join(outcomes.LICENSED)}")
+        raise outcomes.NoOutcomes(f"{data} has none of the outcome sets: {', '.join(outcomes.LICENSED)}")
     rows = known + outcomes.disguised(known, seed)
     with Progress() as progress:
         grounds = grow.ground(rows, lambda each: list(progress.track(each, description="shapes")))

@@ -18,6 +18,10 @@ Weights = Mapping[str, float]
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
+class NoOutcomes(ValueError):
+    """The message names the folder and the sets of which it has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One prompt with what it gained.

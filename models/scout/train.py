@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from rich.progress import Progress
 
-from models.scout import card, causal_training, counter_training, gain_training, head, sources
+from models.scout import card, causal_training, counter_training, gain_training, head, outcomes, sources
 from models.scout.evaluate import Outcome, evaluate, steps
 from models.scout.features import Features, extract
 from models.scout.fit import Array, Table, sparse_wide, table
@@ -42,8 +42,15 @@ class Run:
 
 
 def main() -> None:
-    """Runs the training from the command line."""
+    """Runs the training from the command line. Exit status 1 where a set it needs is not there."""
     run = _arguments()
+    try:
+        _train_parts(run)
+    except (FileNotFoundError, outcomes.NoOutcomes) as error:
+        raise SystemExit(f"python -m models.scout.train: {error}") from None
+
+
+def _train_parts(run: Run) -> None:
     if run.only in (None, "gain"):
         gain_training.run(run.data, run.out, run.seed)
     if run.only in (None, "counter"):
@@ -110,6 +117,8 @@ def _arguments() -> Run:
         help="of a weight while it reads: bfloat16 or float32",
     )
     given = parser.parse_args()
+    if not given.data.is_dir():
+        parser.error(f"--data {given.data} is not a folder")
     if given.only == "causal" and not given.causal:
         parser.error("--only causal needs --causal DIR, a folder such as `pointsman models path NAME` prints")
     given.out.mkdir(parents=True, exist_ok=True)
@@ -122,9 +131,9 @@ def _train(
     """Fits, scores and saves one model; returns its figures."""
     features = table(wide, np.stack([one.dense for one in found]), prepared.mask("train"))
     step = _stepper(progress, name, steps(prepared))
-    outcomes = [evaluate(features, prepared, target, step) for target in prepared.targets]
-    head.save(_head(features, outcomes), run.out / f"{name}.safetensors", _about(run))
-    return outcomes
+    measured = [evaluate(features, prepared, target, step) for target in prepared.targets]
+    head.save(_head(features, measured), run.out / f"{name}.safetensors", _about(run))
+    return measured
 
 
 def _stepper(progress: Progress, name: str, total: int) -> Callable[[str], None]:
@@ -136,15 +145,15 @@ def _stepper(progress: Progress, name: str, total: int) -> Callable[[str], None]
     return step
 
 
-def _head(features: Table, outcomes: list[Outcome]) -> head.Head:
+def _head(features: Table, measured: list[Outcome]) -> head.Head:
     """Both targets side by side, weights rounded as they will be stored."""
-    parts = [features.unscaled(outcome.linear) for outcome in outcomes]
+    parts = [features.unscaled(outcome.linear) for outcome in measured]
     wide, dense, bias = (_joined([part[index] for part in parts]) for index in range(3))
     wide = wide.astype(np.float16).astype(np.float32)
-    difficulty, task = (outcome.linear.temperature for outcome in outcomes)
+    difficulty, task = (outcome.linear.temperature for outcome in measured)
     digest = hashlib.sha256(wide.tobytes() + dense.tobytes() + bias.tobytes()).hexdigest()
     version = f"{date.today().isoformat()}.{digest[:8]}"
-    return head.Head(wide, dense, bias, outcomes[1].target.classes, (difficulty, task), version)  # type: ignore[arg-type]
+    return head.Head(wide, dense, bias, measured[1].target.classes, (difficulty, task), version)  # type: ignore[arg-type]
 
 
 def _joined(parts: list[Array]) -> head.Floats:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from bench.quality.__main__ import main
+from bench.quality.cases import DataUnreadable
 from bench.quality.curves import Outcomes, figures, fixed
 from bench.quality.disguise import CLOTHES
 from bench.quality.labelled import auc
+from bench.quality.outcomes import ANSWER_TOKENS, duels, read_pairs
 
 FIELDS = {
     *("name", "set", "n", "router", "apgr", "apgr_ci", "cpt50", "cpt80"),
@@ -92,10 +94,67 @@ def test_an_unknown_set_gives_every_field_for_every_router(data: Path, tmp_path:
     assert low <= by_name["ours"]["apgr"] <= high
 
 
+def test_no_interval_is_cut_off_in_a_pipe(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", "--data", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert "APGR" in printed
+    assert "…" not in printed
+
+
 def test_a_pair_of_models_nobody_scored_is_refused(data: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.yaml"
     pairs.write_text("- {name: x, set: mine, file: rows, weak: small, strong: huge}")
     assert main(["routing", "--data", str(data), "--pairs", str(pairs)]) == 1
+
+
+NOT_NUMBERS = ("null", '"two"', "NaN", "[2]")
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", '"good"'])
+def test_a_score_that_is_no_number_is_refused_with_its_line(
+    tmp_path: Path, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = '{"prompt": "How much is 1 plus 1?", "scores": {"small": 0, "big": 1}}'
+    (tmp_path / "rows.jsonl").write_text(row + "\n" + row.replace("1}", f"{value}}}"))
+    assert main(["routing", "--data", str(tmp_path)]) == 1
+    assert "rows.jsonl, line 2" in capsys.readouterr().err
+
+
+def test_a_row_without_a_score_of_both_models_does_not_count(tmp_path: Path) -> None:
+    known = {"prompt": "How much is 1 plus 1?", "scores": {"small": 0, "big": 1}, "subject": 3}
+    rows = [known, known | {"scores": {"small": None, "big": 1}}, known | {"scores": {"small": 0}}]
+    save(tmp_path / "mine", rows)
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text("- {name: x, set: mine, weak: small, strong: big}")
+    (duel,) = duels(tmp_path, pairs)
+    assert (len(duel.prompts), duel.tasks) == (1, ("3",))
+
+
+def test_a_cost_that_is_not_known_goes_by_the_price(tmp_path: Path) -> None:
+    row = {"prompt": "1 + 1?", "scores": {"a": 0, "b": 1}, "cost_usd": {"a": None, "b": 0.5}}
+    save(tmp_path / "mine", [row])
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text("- {name: x, set: mine, weak: a, strong: b, price: {weak: [0, 10], strong: [0, 10]}}")
+    (duel,) = duels(tmp_path, pairs)
+    assert (duel.weak_cost[0], duel.strong_cost[0]) == (pytest.approx(10 * ANSWER_TOKENS / 1e6), 0.5)
+
+
+@pytest.mark.parametrize("price", ["-1", ".nan", ".inf"])
+def test_a_price_that_is_none_is_refused(tmp_path: Path, price: str) -> None:
+    pairs = tmp_path / "pairs.yaml"
+    pairs.write_text(f"- {{name: x, set: mine, weak: a, strong: b, price: {{weak: [0, {price}]}}}}")
+    with pytest.raises(DataUnreadable, match="weak"):
+        read_pairs(pairs)
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS)
+@pytest.mark.parametrize("name", ["n_constraints", "n_added_constraints"])
+def test_a_count_that_is_no_number_is_refused(
+    tmp_path: Path, name: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(f'{{"prompt": "Use no commas.", "{name}": {value}}}')
+    assert main(["constraints", "--data", str(tmp_path)]) == 1
+    assert name in capsys.readouterr().err
 
 
 def test_counts_within_one_are_counted(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from models.scout import augment, corpus, labels, measure, sources, wrapped, written
+from models.scout import augment, corpus, labels, measure, sources, train, wrapped, written
 from models.scout.row import Row, question_key
 from serve.signals.readings import DIFFICULTIES, Difficulty, TaskType
 
@@ -125,3 +125,28 @@ def test_the_test_prompts_of_this_folder_are_not_training_rows(rows: list[Row]) 
     source = Path(__file__).with_name("test_prescout.py").read_text("utf-8")
     copied = [row.text for row in rows if len(row.text) > 12 and f'"{row.text}"' in source]
     assert copied == []
+
+
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [("gain", "routellm_mmlu"), ("counter", "constraints_followbench"), ("classes", "complexity_uncommon")],
+)
+def test_a_folder_without_the_sets_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, missing: str
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["train", "--data", str(tmp_path), "--out", str(tmp_path), "--only", part]
+    )
+    with pytest.raises(SystemExit, match=missing):
+        train.main()
+
+
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path / "none"), "--out", str(out)])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "is not a folder" in capsys.readouterr().err
+    assert not out.exists()
