@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPLORING = "learned, 6 % explored"
 HABITS = {
     EXPLORING: Habits(explore=0.06, sweep=0.0, window=10**6),
-    "learned, 5 % to tier 3, 20 % swept": Habits(
-        explore=0.05, explored=(3,), sweep=0.2, share=0.5, window=10**6
+    "learned, 3 % to tier 3, 20 % swept": Habits(
+        explore=0.03, explored=(3,), sweep=0.2, share=0.5, every=6000, window=10**6
     ),
-    "learned, 5 % to tier 3, all swept": Habits(
-        explore=0.05, explored=(3,), sweep=1.0, share=0.5, window=10**6
+    "learned, 3 % to tier 3, all swept": Habits(
+        explore=0.03, explored=(3,), sweep=1.0, share=0.5, every=6000, window=10**6
     ),
 }
 

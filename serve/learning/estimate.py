@@ -14,7 +14,7 @@ gains so give the sum over a million decisions by two look-ups, and ten thousand
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -77,8 +77,9 @@ def scores(log: Log) -> Scores:
     """The scores of all decisions of `log`, two or more."""
     cells = _cells(log)
     half = np.arange(len(log)) % 2
-    weight = _weights(log)
-    success, cost = (_robust(log, values, cells, half, weight) for values in (log.success, log.cost))
+    alike = np.unique(_cells(log, ALIKE) << len(TIERS) | log.lanes, return_inverse=True)[1]
+    weight = _weights(log, alike)
+    success, cost = (_robust(log, values, cells, half, alike, weight) for values in (log.success, log.cost))
     return Scores(log.task, log.gain, success, cost)
 
 
@@ -88,22 +89,45 @@ def _cells(log: Log, bins: int = BINS) -> Ints:
     return found
 
 
-def _weights(log: Log) -> Floats:
+def _weights(log: Log, alike: Ints) -> Floats:
     """For each decision and tier one over the mean chance, among decisions alike, of seeing it; 0 where it was not."""
-    cells = np.unique(_cells(log, ALIKE) << len(TIERS) | log.lanes, return_inverse=True)[1]
-    count = np.bincount(cells)
-    mean = np.stack([np.bincount(cells, column) / count for column in log.chance.T], axis=1)
-    found: Floats = log.seen / np.maximum(mean[cells], LEAST)
+    count = np.bincount(alike)
+    mean = np.stack([np.bincount(alike, column) / count for column in log.chance.T], axis=1)
+    found: Floats = log.seen / np.maximum(mean[alike], LEAST)
     return found
 
 
-def _robust(log: Log, values: Floats, cells: Ints, half: Ints, weight: Floats) -> Floats:
+def _robust(log: Log, values: Floats, cells: Ints, half: Ints, alike: Ints, weight: Floats) -> Floats:
     modelled = np.empty_like(values)
     for side in (0, 1):
         mine = half == side
         modelled[mine] = _model(log, values, cells, ~mine)[cells[mine], log.lanes[mine]]
-    modelled += weight * (values - modelled)
+    off = np.where(log.seen, values - modelled, 0.0)
+    modelled += weight * off + _paired(log, off, half, alike, weight)
     return modelled
+
+
+def _paired(log: Log, off: Floats, half: Ints, alike: Ints, weight: Floats) -> Floats:
+    """What is added to the scores of each tier for how far off (`off`) the model was on other tiers.
+
+    A prompt that surprises at one tier surprises at others. Among decisions alike, those of which both tiers were
+    seen are compared with all of which the other one was: the sum is zero, but for the luck of which were paired.
+    """
+    found = np.zeros_like(off)
+    for tier, other in permutations(range(len(TIERS)), 2):
+        both = log.seen[:, tier] & log.seen[:, other]
+        paired = np.where(both, weight[:, tier], 0.0)
+        share = np.bincount(alike, paired) / np.maximum(np.bincount(alike, log.seen[:, other]), 1)
+        slope = [_slope(off[both & (half != side)][:, [other, tier]]) for side in (0, 1)]
+        found[:, tier] += np.take(slope, half) * off[:, other] * (share[alike] - paired)
+    return found
+
+
+def _slope(pairs: Floats) -> float:
+    """Of the second column by the first, drawn towards 0 where there are few."""
+    x, y = pairs.T
+    square = float(x @ x)
+    return float(x @ y) / square * len(pairs) / (len(pairs) + PRIOR) if square > 0 else 0.0
 
 
 def _model(log: Log, values: Floats, cells: Ints, half: Bools) -> Floats:

@@ -1,4 +1,4 @@
-"""A better routing table, looked for on one half of the log and proven on the other.
+"""A better routing table, looked for in the whole log; the same search in each half is proven on the other half.
 
 Among all tables whose rows have a tier and a threshold, the one with the most success - cost / worth is found row by
 row. `worth`, what one more success may cost, is the least at which the share of always-highest's successes is kept.
@@ -39,7 +39,7 @@ class Goal:
     least: int = 200
     seen: int = 8
     doubt: float = 0.25
-    spares: tuple[float, ...] = (0.5, 1.0, 2.0, 3.0)
+    spares: tuple[float, ...] = (1.0, 2.0, 3.0)
 
 
 USUAL = Goal()
@@ -67,12 +67,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the half of the log that did not choose says of a candidate. Bounds are one-sided and hold together.
+    """What the halves of the log say of what was found in the other half. Bounds are one-sided and hold together.
 
     kept      its success less the share of always-highest's that must be kept: by estimate or bound, what is less
     gained    lower bound of its success less the current table's
     saved     lower bound of what it saves: micro-dollars of a decision, at the current table's cost per success
-    held      upper bound of the same for the current table: below 0 it surely does not keep enough
+    held      the same for the current table by estimate: below 0 it does not keep enough
     """
 
     current: Estimate
@@ -110,12 +110,21 @@ def propose(log: Log, current: RoutingTable, version: str, goal: Goal = USUAL) -
     """The best table called `version`, if its bounds beat `current`."""
     if len(log) < goal.least:
         return Proposal(None, f"{len(log):,} outcomes are too few: {goal.least:,} are needed", len(log))
-    choosing = np.arange(len(log)) // 2 % 2 == 0
+    first = np.arange(len(log)) // 2 % 2 == 0
+    halves = log.part(first), log.part(~first)
+    unseen = [scores(half) for half in reversed(halves)]
+    now = columns([current])
     tried: list[tuple[RoutingTable, float, Proof]] = []
-    for found, worth in _best(log.part(choosing), current, goal):
+    for (found, worth), *of_halves in zip(
+        *(_best(part, current, goal) for part in (log, *halves)), strict=True
+    ):
         table = _named(found, current, version, log)
-        if table.tasks != current.tasks and all(table.tasks != one.tasks for one, _, _ in tried):
-            tried.append((table, worth, prove(log.part(~choosing), current, table, goal)))
+        # What one half alone would change, the other has not confirmed: its proof would be half that of no change.
+        alone = any(_same(half, now) for half, _ in of_halves)
+        if alone or table.tasks == current.tasks or any(table.tasks == one.tasks for one, _, _ in tried):
+            continue
+        given = [_given(scored, current, half) for scored, (half, _) in zip(unseen, of_halves, strict=True)]
+        tried.append((table, worth, _proof(np.concatenate(given, axis=2), goal)))
     if not tried:
         return Proposal(None, "no row has a better tier or threshold", len(log))
     good = [one for one in tried if one[2].verdict[0]]
@@ -128,17 +137,24 @@ def _cost_of(one: tuple[RoutingTable, float, Proof]) -> float:
     return one[2].candidate.per_success or np.inf
 
 
-def prove(log: Log, current: RoutingTable, candidate: RoutingTable, goal: Goal = USUAL) -> Proof:
-    """What `log`, which had no part in choosing `candidate`, says of it."""
-    scored = scores(log)
-    known = columns([current, candidate, flat(TIERS[-1], current)])
+def _same(one: Tables, other: Tables) -> bool:
+    return bool((one.tier == other.tier).all() and (one.threshold == other.threshold).all())
+
+
+def _given(scored: Scores, current: RoutingTable, candidate: Tables) -> Floats:
+    """Success and cost of each decision by the current table, the candidate and always-highest: (2, 3, decisions)."""
     rows = np.arange(len(scored))
-    chosen = [known.chosen(line, scored.task, scored.gain) for line in range(len(known))]
-    s, x = ([values[rows, tier] for tier in chosen] for values in (scored.success, scored.cost))
-    told = [Estimate(float(s[i].mean()), float(x[i].mean())) for i in range(len(known))]
-    per_success = told[0].per_success or float(WORTHS[-1])
+    tables = columns([current]), candidate, columns([flat(TIERS[-1], current)])
+    chosen = [one.chosen(0, scored.task, scored.gain) for one in tables]
+    return np.array([[values[rows, tier] for tier in chosen] for values in (scored.success, scored.cost)])
+
+
+def _proof(given: Floats, goal: Goal) -> Proof:
+    """What decisions say of a candidate that they had no part in choosing; `given` as by `_given`."""
+    s, x = given
+    now, then, highest = (Estimate(float(s[i].mean()), float(x[i].mean())) for i in range(3))
+    per_success = now.per_success or float(WORTHS[-1])
     z = _z(goal)
-    now, then, highest = told
     return Proof(
         now,
         then,
@@ -146,7 +162,7 @@ def prove(log: Log, current: RoutingTable, candidate: RoutingTable, goal: Goal =
         kept=min(_bound(s[1] - goal.surely * s[2], -z), _bound(s[1] - goal.kept * s[2], 0)),
         gained=_bound(s[1] - s[0], -z),
         saved=_bound(per_success * (s[1] - s[0]) - (x[1] - x[0]), -z),
-        held=_bound(s[0] - goal.kept * s[2], z),
+        held=_bound(s[0] - goal.kept * s[2], 0),
     )
 
 

@@ -43,15 +43,15 @@ def table(**rows: Any) -> RoutingTable:
     return RoutingTable(version="made-up", tasks=usual | given)
 
 
-def world(count: int, seed: int) -> World:
-    """`count` requests, half of each type."""
+def world(count: int, seed: int, *, together: bool = False) -> World:
+    """`count` requests, half of each type. `together`: what a weaker tier can do a stronger one can too."""
     source = np.random.default_rng(seed)
     hard = source.random(count) < 0.5
     gain = source.random(count)
     likely = np.where(hard[:, None], TRUTH[HARD], TRUTH[EASY])
     likely[:, 0] -= np.where(hard, 0.7 * gain, 0.0)
     task = np.where(hard, TASKS.index(HARD), TASKS.index(EASY))
-    success = (source.random((count, len(TIERS))) < likely).astype(np.float64)
+    success = (source.random((count, 1 if together else len(TIERS))) < likely).astype(np.float64)
     return World(task, gain, success, np.tile(COSTS, (count, 1)))
 
 

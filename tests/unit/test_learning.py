@@ -1,5 +1,6 @@
 """Learning by itself: estimates against the truth, bounds that hold at every moment, proposals, trials, drawing."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve.learning import propose as proposing
 from serve.learning.bounds import bounds
 from serve.learning.estimate import Ladder, Tables, columns, evaluate, scores
 from serve.learning.log import TASKS, Bools, Floats, Log, Swept, answered, joined, with_sweeps
@@ -14,9 +16,9 @@ from serve.learning.lots import lots
 from serve.learning.placed import Placed, base_of
 from serve.learning.propose import propose
 from serve.learning.trial import Rules, judge
-from serve.routing_table import TIERS, flat
+from serve.routing_table import TIERS, RoutingTable, flat
 from serve.signals.readings import ScoutReading, TaskReading
-from tests.support.learning import EASY, HARD, logged, table, world
+from tests.support.learning import EASY, HARD, World, logged, table, world
 
 
 def told(log: Log) -> Floats:
@@ -174,6 +176,72 @@ def test_a_table_that_loses_successes_is_replaced_by_a_dearer_one() -> None:
     assert found.table is not None, found.why
     assert found.proof is not None
     assert found.proof.candidate.success > found.proof.current.success + 0.1
+
+
+def highest_for_few(known: World, by: RoutingTable, explore: float, seed: int) -> Log:
+    """`by` decides but for the share `explore`, which tier 3 answers and tier 1 is asked too."""
+    source, count = np.random.default_rng(seed), len(known.gain)
+    rows, usual = np.arange(count), columns([by]).chosen(0, known.task, known.gain)
+    tier = np.where(source.random(count) < explore, 2, usual)
+    chance = np.tile([0.0, 0.0, explore], (count, 1))
+    chance[rows, usual] += 1 - explore
+    log = answered(known.task, known.gain, tier, chance, known.success[rows, tier], known.cost[rows, tier])
+    asked = np.where(tier == 2, 0, -1)
+    share = (asked == 0)[:, None] * (1.0, 0.0, 0.0)
+    return with_sweeps(log, Swept(np.full(count, 7), share, asked, known.success[:, 0], known.cost[:, 0]))
+
+
+def test_what_tier_1_did_on_the_same_prompts_says_how_lucky_the_few_of_tier_3_were() -> None:
+    lucky, left = [], []
+    for seed in range(12):
+        known = world(40_000, seed, together=True)
+        log = highest_for_few(known, flat(1, table()), 0.05, seed + 50)
+        truth = known.success[:, 2].mean()
+        lucky.append(known.success[log.seen[:, 2], 2].mean() - truth)
+        left.append(scores(log).success[:, 2].mean() - truth)
+    assert np.std(left) < 0.8 * np.std(lucky)
+    assert abs(np.mean(left)) < 2 * np.std(left) / np.sqrt(12)
+
+
+def test_a_table_that_keeps_too_little_by_the_estimate_gives_way_to_one_that_surely_keeps_more() -> None:
+    known = world(16_000, seed=400, together=True)  # tier 2 keeps 97.2 % of what tier 3 does
+    found = propose(highest_for_few(known, flat(2, table()), 0.3, 500), flat(2, table()), "learned-1")
+    assert found.table is not None, found.why
+    assert found.proof is not None
+    assert "too many successes" in found.why
+    assert found.proof.gained > 0
+
+
+def always(*choices: RoutingTable) -> Callable[..., Iterator[tuple[Tables, float]]]:
+    """In place of the search: in the whole log, its first and its second half it finds these tables."""
+    left = iter(choices)
+
+    def found(*_: object) -> Iterator[tuple[Tables, float]]:
+        return iter([(columns([next(left)]), 1e5)])
+
+    return found
+
+
+def test_a_table_is_proven_by_every_decision_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logged(world(4_000, seed=41), flat(3, table()), explore=0.3, seed=42)
+    cheap, dear = flat(1, table()), flat(3, table())
+    monkeypatch.setattr(proposing, "_best", always(cheap, cheap, cheap))
+    found = propose(log, dear, "learned-1")
+    assert found.proof is not None
+    first = np.arange(len(log)) // 2 % 2 == 0
+    both = np.concatenate([scores(log.part(half)).success for half in (first, ~first)])
+    assert found.proof.candidate.success == pytest.approx(both[:, 0].mean())
+    assert found.proof.highest.success == pytest.approx(both[:, 2].mean())
+
+
+def test_what_one_half_of_the_log_alone_would_change_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logged(world(20_000, seed=8), flat(3, table()), explore=0.2, seed=9)
+    better, dear = table(**{EASY: (1, None), HARD: (3, None)}), flat(3, table())
+    monkeypatch.setattr(proposing, "_best", always(better, better, better))
+    assert propose(log, dear, "learned-1").table is not None
+    for halves in ((better, dear), (dear, better)):
+        monkeypatch.setattr(proposing, "_best", always(better, *halves))
+        assert propose(log, dear, "learned-1").table is None
 
 
 def test_nothing_is_proposed_where_all_tiers_are_alike() -> None:
