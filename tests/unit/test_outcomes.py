@@ -329,13 +329,19 @@ def test_every_group_has_its_interval_on_every_page(store: Store) -> None:
 def test_one_look_at_every_row_counts_what_many_looks_count(store: Store) -> None:
     store.write(traffic())
     store.say(replace(WORD, success=False, label="failed", correction_minutes=3.0))
-    since, few = NOW - 3_600_000, {name: report.DIMENSIONS[name] for name in ("task", "tier", "lane", "key")}
+    since = NOW - 3_600_000
     with reading(store) as connection:
-        found = queries.groups_by_each(connection, since, few, 1e6)
-        for name in (queries.TOTAL, *few):
-            alone = queries.groups(connection, since, few.get(name), 1e6)
-            assert sorted(found[name], key=lambda one: one.name) == sorted(alone, key=lambda one: one.name)
-        assert queries.groups_by_each(connection, NOW + 1, few, 1e6)[queries.TOTAL] == []
+        found = queries.groups_by_each(connection, since, report.DIMENSIONS, 1e6)
+        for name, column in report.DIMENSIONS.items():
+            named = sorted((one for one in found[name] if one.name != queries.NOBODY), key=_name)
+            assert named == sorted(queries.busiest(connection, since, column, 1e6), key=_name)
+            assert sum(one.cost_usd for one in found[name]) == pytest.approx(found[queries.TOTAL][0].cost_usd)
+        assert queries.groups_by_each(connection, NOW + 1, report.DIMENSIONS, 1e6)[queries.TOTAL] == []
+        assert queries.busiest(connection, NOW + 1, DECISIONS.c.task, 1e6) == []
+
+
+def _name(group: queries.Group) -> str:
+    return group.name
 
 
 def test_a_clock_that_was_an_hour_ahead_loses_no_decision_and_counts_none_twice(store: Store) -> None:
