@@ -25,6 +25,10 @@ from serve.outcomes.said import Said, Taken
 from serve.outcomes.store import DAY_MS, Store
 from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 from serve.outcomes.writer import OutcomesDown, Writer
+from serve.sweeps import store as sweeps
+from serve.sweeps.result import Result
+from serve.sweeps.tables import RESULTS
+from serve.sweeps.tables import TABLES as SWEEPS
 from tests.support.databases import KINDS, database
 from tests.support.memory import memory_folder
 from tests.support.serving import config
@@ -117,6 +121,31 @@ def test_what_is_old_goes_and_the_rest_stays(store: Store) -> None:
     with reading(store) as connection:
         for table in (DECISIONS, STEPS, SCOUT, FEEDBACK):
             assert [row.decision_id for row in connection.execute(select(table))] == ["dec_1"]
+
+
+def test_a_sweep_by_a_jumped_clock_deletes_none_and_old_ones_go_with_the_decisions(store: Store) -> None:
+    sweeps.prepare(store.engine)
+    for number, at in enumerate((NOW, NOW + 3650 * DAY_MS)):
+        sweeps.put(store.engine, swept(number, at))
+    try:
+        assert kept_sweeps(store) == ["0", "1"]
+        store.prune(NOW + 8 * DAY_MS, 7)
+        assert kept_sweeps(store) == ["1"]
+    finally:
+        SWEEPS.drop_all(store.engine)
+
+
+def swept(number: int, at: int) -> Result:
+    return Result(
+        id=str(number), decision_id="dec_0", at=at, sweep="2026-W47", task="analysis", data_class="public",
+        policy_version="0" * 64, from_lane="cloud-openai", from_tier=2, to_lane="local-general", to_tier=1,
+        verdict="valid", agreement=1.0, score=None, good=True, cost=0, judge_cost=0,
+    )  # fmt: skip
+
+
+def kept_sweeps(store: Store) -> list[str]:
+    with reading(store) as connection:
+        return [row.id for row in connection.execute(select(RESULTS).order_by(RESULTS.c.id))]
 
 
 def test_the_ledger_forgets_old_attempts_too(server: str) -> None:
