@@ -61,7 +61,7 @@ class DashboardRoutes:
         hours, now = _hours(request), int(time.time() * 1000)
         kept, tables = await self._kept(hours, now)
         sheet = await self._metrics.everybody()
-        shown = self._shown(kept, tables, sheet, hours, now)
+        shown = self._shown(kept, tables, sheet, hours)
         return JSONResponse(shown.model_dump(mode="json"), headers={"cache-control": "no-store"})
 
     async def _kept(self, hours: int, now: int) -> tuple[Kept, TablesKept | None]:
@@ -86,12 +86,11 @@ class DashboardRoutes:
             log.error("the dashboard cannot read the database: %s", type(error).__name__)
             raise DashboardUnavailable from None
 
-    def _shown(self, kept: Kept, tables: TablesKept | None, sheet: Sheet, hours: int, now: int) -> Dashboard:
+    def _shown(self, kept: Kept, tables: TablesKept | None, sheet: Sheet, hours: int) -> Dashboard:
         config = self._router.config
         asked = sheet.total(of.REVIEWS) if any(key[0] == of.REVIEWS.name for key in sheet.gauges) else None
         return Dashboard(
             **{name: getattr(kept, name) for name in Kept.model_fields},
-            at=now,
             hours=hours,
             version=__version__,
             policy_version=config.version,

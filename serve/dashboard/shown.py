@@ -165,13 +165,19 @@ class TablesNow(TablesKept):
     trial: Trial | None
 
 
-class Kept(BaseModel):
-    """What the database says."""
+class Counted(BaseModel):
+    """What was counted `at` some moment over the time asked for; shown for a while where that takes long."""
 
+    at: int
     totals: Totals
     timeline: list[Slice]
     tasks: list[Task]
     successes: list[Success]
+
+
+class Kept(Counted):
+    """What the database says."""
+
     budgets: list[Budget]
     recent: list[Recent]
 
@@ -179,7 +185,6 @@ class Kept(BaseModel):
 class Dashboard(Kept):
     """Everything the page shows."""
 
-    at: int
     hours: int
     version: str
     policy_version: str

@@ -48,7 +48,7 @@ PATIENCE_S = 5.0
 SWEEP_S = 5.0
 PRUNE_S = 3600.0
 LEAP_S = 3600.0
-"""A clock that moved so much more or less than time did is not trusted with deleting attempts."""
+"""A clock that moved so much more or less than time did is not trusted with deleting anything."""
 MOST_WAITING = 20_000
 MOST_REMEMBERED = 20_000
 SILENT = "the database does not answer"
@@ -266,8 +266,8 @@ class Desk:
                 self._sweep_at = time.monotonic() + SWEEP_S
             if time.monotonic() >= self._prune_at:
                 self._prune_at = time.monotonic() + PRUNE_S
-                leapt = abs(self.clock() - time.monotonic() - self._began) > LEAP_S
-                self._store.prune(now, None if leapt else self._keep_days)
+                if abs(self.clock() - time.monotonic() - self._began) <= LEAP_S:
+                    self._store.prune(now, self._keep_days)
         except Exception as error:  # whatever it is: money that cannot be written down is not spent
             return self._went_down(error)
         finally:

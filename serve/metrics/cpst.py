@@ -79,17 +79,17 @@ def _gauges(engine: Engine, config: Config) -> Iterator[tuple[Series, float]]:
 
     since = int((time.time() - config.metrics.cpst_hours * 3600) * 1000)
     per_minute = config.outcomes.correction_usd_per_hour * 1e6 / 60
-    more = {"key": config.metrics.by_key, "session": config.metrics.by_session}
-    names = (*DIMENSIONS, *(name for name, wanted in more.items() if wanted))
+    names = (*DIMENSIONS, "key") if config.metrics.by_key else DIMENSIONS
     with engine.connect().execution_options(**state.READ_ONLY) as connection:
         if not inspect(connection).has_table(tables.FEEDBACK.name):
             return
-        for group in queries.groups(connection, since, None, per_minute):
-            yield from _told("total", group)
-        for name in names:
-            for group in queries.groups(connection, since, report.DIMENSIONS[name], per_minute):
-                if name != "session" or group.name != queries.NOBODY:
-                    yield from _told(name, group)
+        few = {name: report.DIMENSIONS[name] for name in names}
+        found = queries.groups_by_each(connection, since, few, per_minute)
+        if config.metrics.by_session:
+            found["session"] = queries.busiest(connection, since, tables.DECISIONS.c.session, per_minute)
+    for name, groups in found.items():
+        for group in groups:
+            yield from _told(name, group)
 
 
 def _told(by: str, group: "Group") -> Iterator[tuple[Series, float]]:

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from serve.config import ON_PREMISES, Config
-from serve.errors import HttpError
+from serve.errors import BudgetExceeded, HttpError
 from serve.job import Answer
 from serve.ledger.estimate import Tokens
 from serve.metrics import catalogue as of
@@ -33,6 +33,7 @@ class Meters:
         for lane in config.lanes:
             for metric in _LANES:
                 self.book.add(metric, lane.name, by=0)
+        self.book.add(of.REFUSALS, BudgetExceeded.code, by=0)
 
     def follow(self, config: Config) -> None:
         """Count by the changed configuration from now on."""

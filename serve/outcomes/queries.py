@@ -14,7 +14,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     or_,
     select,
 )
@@ -31,6 +30,7 @@ NOBODY = "none"
 """The name of a group of decisions that have no lane, tier or session."""
 DAY_MS = 86_400_000
 MOST_LISTED = 50
+NO_MORE: Mapping[str, ColumnElement[bool]] = {}
 
 _d, _f = DECISIONS.c, FEEDBACK.c
 JOINED = DECISIONS.outerjoin(FEEDBACK, _d.decision_id == _f.decision_id)
@@ -72,36 +72,65 @@ def success() -> ColumnElement[Any]:
     return case((_f.success.is_(True), 1), (_f.success.is_(False), 0), (failed, 0), else_=1)
 
 
-def groups(
-    connection: Connection, since: int, dimension: ColumnElement[Any] | None, correction: float
+def busiest(
+    connection: Connection, since: int, dimension: ColumnElement[Any], correction: float
 ) -> list[Group]:
-    """By the values of `dimension`, the most frequent first. `correction`: micro-dollars of a person's minute."""
-    name = literal(TOTAL) if dimension is None else dimension
-    wanted = _sums(since, correction, name.label("name")).order_by(func.count().desc(), "name")
-    if dimension is not None:
-        wanted = wanted.group_by(dimension).limit(MOST_LISTED)
-    return [
-        _group(row["name"], row, correction) for row in connection.execute(wanted).mappings() if row["count_"]
-    ]
+    """By the most frequent values of `dimension`, NULL left out: for dimensions of many values.
+
+    `correction`: micro-dollars of a person's minute. Who they are is found first, so that what is known of all the
+    others is neither joined nor sorted.
+    """
+    names_of = (
+        select(dimension)
+        .where(_d.at >= since, dimension.is_not(None))
+        .group_by(dimension)
+        .order_by(func.count().desc(), dimension)
+        .limit(MOST_LISTED)
+    )
+    names = list(connection.execute(names_of).scalars())
+    if not names:
+        return []
+    wanted = _sums(since, correction, dimension.label("name")).where(dimension.in_(names)).group_by(dimension)
+    return listed({row["name"]: row for row in connection.execute(wanted).mappings()}, correction)
+
+
+Added = dict[object, dict[str, float]]
+"""Sums by their names, of each value of one dimension."""
 
 
 def groups_by_each(
     connection: Connection, since: int, dimensions: Mapping[str, ColumnElement[Any]], correction: float
 ) -> dict[str, list[Group]]:
-    """The same by each of `dimensions`, and in `total`, from one look at every row: for dimensions of few values."""
+    """By each of `dimensions`, and in `total`, from one look at every row: for dimensions of few values."""
+    added = sums_by_each(connection, since, dimensions, correction)
+    return {name: listed(values, correction) for name, values in added.items()}
+
+
+def sums_by_each(
+    connection: Connection,
+    since: int,
+    dimensions: Mapping[str, ColumnElement[Any]],
+    correction: float,
+    more: Mapping[str, ColumnElement[bool]] = NO_MORE,
+) -> dict[str, Added]:
+    """What the groups are made of, and for each name of `more` how many decisions it holds for."""
     columns = [column.label(f"by_{name}") for name, column in dimensions.items()]
-    added: dict[str, dict[object, dict[str, float]]] = {TOTAL: {}, **{name: {} for name in dimensions}}
-    wanted = _sums(since, correction, *columns).group_by(*dimensions.values())
+    counts = [often(condition).label(name) for name, condition in more.items()]
+    added: dict[str, Added] = {TOTAL: {}, **{name: {} for name in dimensions}}
+    wanted = _sums(since, correction, *columns, *counts).group_by(*dimensions.values())
+    parts = (*_SUMMED, *more)
     for row in connection.execute(wanted).mappings():
+        found = {part: row[part] for part in parts}
         for name, values in added.items():
             value = TOTAL if name == TOTAL else row[f"by_{name}"]
-            sums = values.setdefault(value, dict.fromkeys(_SUMMED, 0))
-            for part in _SUMMED:
-                sums[part] += row[part]
-    return {name: _listed(values, correction) for name, values in added.items()}
+            sums = values.setdefault(value, dict.fromkeys(parts, 0))
+            for part, number in found.items():
+                sums[part] += number
+    return added
 
 
-def _listed(values: Mapping[object, Mapping[str, float]], correction: float) -> list[Group]:
+def listed(values: Mapping[Any, Mapping[Any, Any]], correction: float) -> list[Group]:
+    """The groups of these sums, the most frequent first, and no more than a page holds."""
     found = [_group(value, sums, correction) for value, sums in values.items()]
     return sorted(found, key=lambda group: (-group.decisions, group.name))[:MOST_LISTED]
 
@@ -112,27 +141,29 @@ _SUMMED = (
 )
 
 
-def _sums(since: int, correction: float, *names: ColumnElement[Any]) -> Select[Any]:
-    """Everything a group is made of, beside `names`."""
+def _sums(since: int, correction: float, *more: ColumnElement[Any]) -> Select[Any]:
+    """Everything a group is made of, beside `more`."""
     minutes = func.coalesce(_f.correction_minutes, 0.0)
-    x = cast(_d.cost, Float) + minutes * correction
+    x: ColumnElement[Any] = cast(_d.cost, Float)
+    if correction:
+        x = x + minutes * correction
     s = cast(success(), Float)
     unknown = and_(_f.success.is_(None), _d.error == LEFT)
     wanted = select(
-        *names,
+        *more,
         func.count().label("count_"),
-        _count(LOCAL).label("local"),
-        _count(CLOUD).label("cloud"),
+        often(LOCAL).label("local"),
+        often(CLOUD).label("cloud"),
         func.sum(success()).label("s"),
-        _count(unknown).label("unknown"),
+        often(unknown).label("unknown"),
         func.count(_f.decision_id).label("judged"),
-        _count(COMPLAINED).label("complaints"),
+        often(COMPLAINED).label("complaints"),
         func.sum(_d.cost).label("cost"),
         func.sum(_d.billed).label("billed"),
         func.sum(_d.baseline).label("baseline"),
         func.sum(minutes).label("minutes"),
-        _count(PASSED_ON).label("passed_on"),
-        _count(INVALID).label("invalid"),
+        often(PASSED_ON).label("passed_on"),
+        often(INVALID).label("invalid"),
         func.sum(x).label("x"),
         func.sum(x * x).label("xx"),
         func.sum(x * s).label("xs"),
@@ -140,7 +171,8 @@ def _sums(since: int, correction: float, *names: ColumnElement[Any]) -> Select[A
     return wanted.select_from(JOINED).where(_d.at >= since)
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+def often(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """How many rows it holds for."""
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
@@ -167,17 +199,29 @@ def _group(name: object, row: Mapping[Any, Any], correction: float) -> Group:
     )
 
 
-def percentile(
-    connection: Connection, since: int, column: ColumnElement[Any], where: ColumnElement[bool], share: float
-) -> float | None:
-    """The value below which `share` of the rows are."""
+def percentiles(
+    connection: Connection,
+    since: int,
+    column: ColumnElement[Any],
+    where: ColumnElement[bool],
+    shares: Sequence[float],
+) -> list[float | None]:
+    """For each of `shares` the value below which that share of the rows are."""
     mine = and_(_d.at >= since, where, column.is_not(None))
     count = connection.execute(select(func.count()).select_from(DECISIONS).where(mine)).scalar_one()
-    if not count:
-        return None
-    place = min(count - 1, int(count * share))
-    wanted = select(column).where(mine).order_by(column).offset(place).limit(1)
-    return float(connection.execute(wanted).scalar_one())
+    places = [min(count - 1, int(count * share)) for share in shares]
+    return [float(nth(connection, column, mine, place, count)) if count else None for place in places]
+
+
+def nth(
+    connection: Connection, column: ColumnElement[Any], where: ColumnElement[bool], place: int, count: int
+) -> Any:
+    """The value at `place` (0: the least) of `count`; sorted from the nearer end, since the rest need not be."""
+    above = count - 1 - place
+    order, offset = (column, place) if place < above else (column.desc(), above)
+    return connection.execute(
+        select(column).where(where).order_by(order).offset(offset).limit(1)
+    ).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +243,7 @@ def scout(connection: Connection, since: int, limit_ms: float) -> ScoutTimes:
         return ScoutTimes()
 
     def reach(share: float) -> float:
-        place = min(asked - 1, int(asked * share))
-        wanted = select(ms).where(mine).order_by(ms).offset(place).limit(1)
-        return float(connection.execute(wanted).scalar_one())
+        return float(nth(connection, ms, mine, min(asked - 1, int(asked * share)), asked))
 
     return ScoutTimes(int(asked), reach(0.5), reach(0.95), int(over) / asked)
 
@@ -224,7 +266,7 @@ def attempts(connection: Connection, since: int) -> list[tuple[str, str, str, in
 def escalated(connection: Connection, since: int) -> tuple[int, int]:
     """Decisions that went on because of an answer, and those of them whose first lane after that succeeded."""
     first = and_(_d.escalations == 1, success() == 1)
-    wanted = select(func.count(), _count(first)).select_from(JOINED)
+    wanted = select(func.count(), often(first)).select_from(JOINED)
     row = connection.execute(wanted.where(_d.at >= since, _d.escalations > 0)).one()
     return int(row[0]), int(row[1])
 
@@ -253,7 +295,7 @@ class Half:
 def half(connection: Connection, start: int, end: int) -> Half:
     """What happened from `start` to before `end`, in Unix milliseconds."""
     wanted = (
-        select(_d.task, func.count().label("many"), _count(INVALID).label("bad"))
+        select(_d.task, func.count().label("many"), often(INVALID).label("bad"))
         .where(_d.at >= start, _d.at < end)
         .group_by(_d.task)
         .order_by(_d.task)

@@ -42,7 +42,6 @@ DIMENSIONS: Mapping[str, ColumnElement[Any]] = {
     "location": _d.location,
     "tier": _d.tier,
     "key": _d.key,
-    "session": _d.session,
 }
 
 Advice = Literal["promote", "consider demoting", "keep", "too few"]
@@ -173,8 +172,8 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
     if not tables.has_table(FEEDBACK.name):
         return _nothing(config, since, until)
     per_minute = config.outcomes.correction_usd_per_hour * 1e6 / 60
-    by = {name: queries.groups(connection, since, column, per_minute) for name, column in DIMENSIONS.items()}
-    total = next(iter(queries.groups(connection, since, None, per_minute)), None)
+    by = queries.groups_by_each(connection, since, DIMENSIONS, per_minute)
+    total = next(iter(by[queries.TOTAL]), None)
     middle = (since + until) // 2
     halves = queries.half(connection, since, middle), queries.half(connection, middle, NEVER)
     # A database that only an older version has written has no such table.
@@ -183,9 +182,10 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
     failed = [Failed(*row) for row in queries.attempts(connection, since)]
     tier1 = _tier1_share(by["tier"])
 
-    def reach(column: ColumnElement[Any], share: float, where: ColumnElement[bool]) -> float | None:
-        return queries.percentile(connection, since, column, where, share)
+    def reach(column: ColumnElement[Any], where: ColumnElement[bool], *shares: float) -> list[float | None]:
+        return queries.percentiles(connection, since, column, where, shares)
 
+    overhead_p50, overhead_p95 = reach(_d.overhead_ms, _d.error.is_(None), 0.5, 0.95)
     return Report(
         since_ms=since,
         until_ms=until,
@@ -195,17 +195,17 @@ def _read(connection: Connection, config: Config, since: int, until: int) -> Rep
         tier1_share=tier1,
         local_share=_local_share(total),
         saved_share=_saved_share(total),
-        local_p95_ms=reach(_d.latency_ms, 0.95, queries.LOCAL),
-        local_first_p95_ms=reach(_d.first_ms, 0.95, queries.LOCAL),
-        overhead_p50_ms=reach(_d.overhead_ms, 0.5, _d.error.is_(None)),
-        overhead_p95_ms=reach(_d.overhead_ms, 0.95, _d.error.is_(None)),
+        local_p95_ms=reach(_d.latency_ms, queries.LOCAL, 0.95)[0],
+        local_first_p95_ms=reach(_d.first_ms, queries.LOCAL, 0.95)[0],
+        overhead_p50_ms=overhead_p50,
+        overhead_p95_ms=overhead_p95,
         scout=scout,
         by_task=by["task"],
         by_lane=by["lane"],
         by_location=by["location"],
         by_tier=by["tier"],
         by_key=by["key"],
-        by_session=[group for group in by["session"] if group.name != queries.NOBODY],
+        by_session=queries.busiest(connection, since, _d.session, per_minute),
         advice=[_advice(group) for group in by["task"]],
         validation=_trend(*halves),
         sweeps=[_swept(cell, config) for cell in sweeps.cells(connection, since)],

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serve import state
 from serve.outcomes.row import Chosen, Entry, Repeated, Sampled, Tracked
 from serve.outcomes.said import Said, Taken
 from serve.outcomes.tables import CHOICES, DECISIONS, FEEDBACK, SAMPLED, SCOUT, STEPS, TABLES
+from serve.sweeps.tables import RESULTS
 
 DAY_MS = 86_400_000
 
@@ -96,7 +97,7 @@ class Store:
             return connection.execute(put, asdict(said)).rowcount == 1
 
     def prune(self, now: int, days: int) -> None:
-        """Forget everything of decisions older than `days`. `now`: Unix milliseconds."""
+        """Forget everything of decisions and sweeps older than `days`. `now`: Unix milliseconds."""
         limit = now - days * DAY_MS
         old = select(DECISIONS.c.decision_id).where(DECISIONS.c.at < limit)
         with self._engine.begin() as connection:
@@ -106,3 +107,5 @@ class Store:
             connection.execute(delete(CHOICES).where(CHOICES.c.at < limit))
             connection.execute(delete(SAMPLED).where(SAMPLED.c.at < limit))
             connection.execute(delete(DECISIONS).where(DECISIONS.c.at < limit))
+            if inspect(connection).has_table(RESULTS.name):  # the first sweep makes it
+                connection.execute(delete(RESULTS).where(RESULTS.c.at < limit))

@@ -226,10 +226,9 @@ class Shadows:
         called = await self._caller.ask(decided, request, below, SWEEP, size, config.sweeps.timeout_s)
         self._count(SWEEPS, called.verdict)
         result = await self._result(sample, called, cell, below)
-        days = config.outcomes.retention_days
         from serve.sweeps import store  # SQLAlchemy is slow to import
 
-        await self._write(lambda outcomes: store.put(outcomes.engine, result, days))
+        await self._write(lambda outcomes: store.put(outcomes.engine, result))
 
     async def _result(
         self, sample: Sample, called: Called, cell: tuple[str, str, int, int], below: str

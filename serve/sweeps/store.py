@@ -2,15 +2,13 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Engine, case, delete, func, insert, inspect, select
+from sqlalchemy import Connection, Engine, case, func, insert, inspect, select
 
 from serve import state
 from serve.ledger.tables import ATTEMPTS
 from serve.sweeps.config import JUDGE, SWEEPS, payer
 from serve.sweeps.result import Result
 from serve.sweeps.tables import RESULTS, TABLES
-
-DAY_MS = 86_400_000
 
 _r = RESULTS.c
 
@@ -46,11 +44,10 @@ def taken(engine: Engine, sweep: str, task: str, tiers: tuple[int, int]) -> int:
         return connection.execute(select(func.count()).select_from(RESULTS).where(mine)).scalar_one()
 
 
-def put(engine: Engine, result: Result, keep_days: int) -> None:
-    """Keep one result, and forget those that are older than `keep_days`."""
+def put(engine: Engine, result: Result) -> None:
+    """Keep one result. Those that are old are removed with the decisions."""
     with engine.begin() as connection:
         connection.execute(insert(RESULTS), asdict(result))
-        connection.execute(delete(RESULTS).where(_r.at < result.at - keep_days * DAY_MS))
 
 
 def cells(connection: Connection, since: int) -> list[Cell]:

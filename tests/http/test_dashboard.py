@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from serve import state
-from serve.dashboard.store import SLICES, DashboardStore
+from serve.dashboard.count import SLICES
+from serve.dashboard.store import DashboardStore
 from serve.keys import credential
 from serve.keys.entry import Grant, KeyEntry
 from serve.keys.store import KeyStore
@@ -157,6 +158,8 @@ def test_what_a_person_said_counts_more_than_what_happened(start: Start, tmp_pat
             (ids[0],),
         )
     connection.close()
+    # A count that took a while is shown for a while.
+    until(lambda: look(s.url).json()["tasks"][0]["told"] == 1)
     (task,) = look(s.url).json()["tasks"]
     assert (task["requests"], task["good"], task["told"]) == (3, 2, 1)
 

@@ -233,6 +233,10 @@ def test_every_lane_has_its_gauges_and_its_zeros_before_the_first_request(scene:
             "cloud-anthropic",
         }
     assert total(seen, "pointsman_ledger_up") == total(seen, "pointsman_audit_up") == 1
+    refused = [labels for found, labels in seen if found == "pointsman_refusals_total"]
+    assert [dict(labels)["code"] for labels in refused] == [
+        "insufficient_quota"
+    ]  # an alert looks at its increase
 
 
 def test_every_metric_of_the_catalogue_is_announced(scene: Start) -> None:

@@ -282,7 +282,7 @@ def test_a_result_of_a_sweep_is_an_outcome_of_the_tier_below(
             [Tracked(replace(row, decision_id=name), ()), replace(choice, decision_id=name, at=NOW + 1)]
         )
     opened.write([Sampled("dec_1", NOW, 3, 0.1, 0.0)])
-    sweeps.put(opened.engine, replace(RESULT, **result), keep_days=30)
+    sweeps.put(opened.engine, replace(RESULT, **result))
     opened.close()
     log = store.log(0)
     if won is None:

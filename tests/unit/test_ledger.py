@@ -339,6 +339,24 @@ async def test_a_server_that_says_nothing_is_down_also_while_it_is_tried_again(
     await asyncio.to_thread(desk.close)
 
 
+async def test_a_clock_that_jumps_ahead_forgets_no_settlement(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took for expired long ago is still at work, and is corrected when it ends."""
+    monkeypatch.setattr(desk_module, "SWEEP_S", 0.0)
+    monkeypatch.setattr(desk_module, "PRUNE_S", 0.0)
+    ahead = 0.0
+    desk = Desk(file, lambda: time.time() + ahead, keep_days=7)
+    entry = reservation(500, DAY)
+    assert await desk.reserve(entry) is None
+    ahead = 30 * 86_400.0
+    assert await desk.reserve(reservation(1, DAY, clock=desk.clock)) is None
+    assert books(file).spent == 500
+    desk.settle(settled(entry, 20))
+    await asyncio.to_thread(desk.close)
+    assert (books(file).spent, books(file).attempts) == (20, 20)
+
+
 async def test_what_is_to_be_settled_waits_for_the_database(file: str, tmp_path: Path) -> None:
     desk = Desk(file)
     entry = reservation(500, DAY)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from serve.metrics.catalogue import BY_NAME, CATALOGUE, series_names
+from serve.outcomes.queries import NO_FAULT
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "k8s" / "monitoring"
@@ -34,6 +35,22 @@ def test_a_query_asks_for_metrics_and_labels_that_exist(query: str) -> None:
     named += [word.strip() for part in re.findall(r"by \(([^)]*)\)", query) for word in part.split(",")]
     assert set(named) <= labels
     assert query.count("(") == query.count(")")
+
+
+_ONE_KIND = re.compile(r"sum\((?:rate|increase)\(\w+\{[^}]*\}\[\w+\](?: offset \w+)?\)\)(?! or vector\(0\))")
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_a_kind_that_never_happened_counts_as_none_of_it(query: str) -> None:
+    """A series without an observation is not there, and a sum with what is not there is nothing: no alert, ever."""
+    if re.search(r"\s[+-]\s", query):
+        assert not _ONE_KIND.search(query)
+
+
+def test_what_is_no_failure_is_shown_as_none() -> None:
+    (query,) = [one for one in QUERIES.values() if "pointsman_attempts_total" in one]
+    (shown,) = re.findall(r'outcome!~"([^"]*)"', query)
+    assert set(shown.split("|")) == set(NO_FAULT)
 
 
 def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:

@@ -25,6 +25,10 @@ from serve.outcomes.said import Said, Taken
 from serve.outcomes.store import DAY_MS, Store
 from serve.outcomes.tables import DECISIONS, FEEDBACK, SCOUT, STEPS, TABLES
 from serve.outcomes.writer import OutcomesDown, Writer
+from serve.sweeps import store as sweeps
+from serve.sweeps.result import Result
+from serve.sweeps.tables import RESULTS
+from serve.sweeps.tables import TABLES as SWEEPS
 from tests.support.databases import KINDS, database
 from tests.support.memory import memory_folder
 from tests.support.serving import config
@@ -117,6 +121,31 @@ def test_what_is_old_goes_and_the_rest_stays(store: Store) -> None:
     with reading(store) as connection:
         for table in (DECISIONS, STEPS, SCOUT, FEEDBACK):
             assert [row.decision_id for row in connection.execute(select(table))] == ["dec_1"]
+
+
+def test_a_sweep_by_a_jumped_clock_deletes_none_and_old_ones_go_with_the_decisions(store: Store) -> None:
+    sweeps.prepare(store.engine)
+    for number, at in enumerate((NOW, NOW + 3650 * DAY_MS)):
+        sweeps.put(store.engine, swept(number, at))
+    try:
+        assert kept_sweeps(store) == ["0", "1"]
+        store.prune(NOW + 8 * DAY_MS, 7)
+        assert kept_sweeps(store) == ["1"]
+    finally:
+        SWEEPS.drop_all(store.engine)
+
+
+def swept(number: int, at: int) -> Result:
+    return Result(
+        id=str(number), decision_id="dec_0", at=at, sweep="2026-W47", task="analysis", data_class="public",
+        policy_version="0" * 64, from_lane="cloud-openai", from_tier=2, to_lane="local-general", to_tier=1,
+        verdict="valid", agreement=1.0, score=None, good=True, cost=0, judge_cost=0,
+    )  # fmt: skip
+
+
+def kept_sweeps(store: Store) -> list[str]:
+    with reading(store) as connection:
+        return [row.id for row in connection.execute(select(RESULTS).order_by(RESULTS.c.id))]
 
 
 def test_the_ledger_forgets_old_attempts_too(server: str) -> None:
@@ -329,13 +358,19 @@ def test_every_group_has_its_interval_on_every_page(store: Store) -> None:
 def test_one_look_at_every_row_counts_what_many_looks_count(store: Store) -> None:
     store.write(traffic())
     store.say(replace(WORD, success=False, label="failed", correction_minutes=3.0))
-    since, few = NOW - 3_600_000, {name: report.DIMENSIONS[name] for name in ("task", "tier", "lane", "key")}
+    since = NOW - 3_600_000
     with reading(store) as connection:
-        found = queries.groups_by_each(connection, since, few, 1e6)
-        for name in (queries.TOTAL, *few):
-            alone = queries.groups(connection, since, few.get(name), 1e6)
-            assert sorted(found[name], key=lambda one: one.name) == sorted(alone, key=lambda one: one.name)
-        assert queries.groups_by_each(connection, NOW + 1, few, 1e6)[queries.TOTAL] == []
+        found = queries.groups_by_each(connection, since, report.DIMENSIONS, 1e6)
+        for name, column in report.DIMENSIONS.items():
+            named = sorted((one for one in found[name] if one.name != queries.NOBODY), key=_name)
+            assert named == sorted(queries.busiest(connection, since, column, 1e6), key=_name)
+            assert sum(one.cost_usd for one in found[name]) == pytest.approx(found[queries.TOTAL][0].cost_usd)
+        assert queries.groups_by_each(connection, NOW + 1, report.DIMENSIONS, 1e6)[queries.TOTAL] == []
+        assert queries.busiest(connection, NOW + 1, DECISIONS.c.task, 1e6) == []
+
+
+def _name(group: queries.Group) -> str:
+    return group.name
 
 
 def test_a_clock_that_was_an_hour_ahead_loses_no_decision_and_counts_none_twice(store: Store) -> None:
