@@ -65,6 +65,15 @@ def test_nothing_was_changed_in_an_empty_database(store: TableStore) -> None:
         known.roll_back(ME)
 
 
+def test_the_configured_table_is_not_tried_against_itself(store: TableStore) -> None:
+    known = tables(store, table())
+    with pytest.raises(TableRefused, match="in force already"):
+        known.attempt(table().version, 0.1, 1.0, ME)
+    with pytest.raises(TableRefused, match="in force already"):
+        known.promote(table().version, ME)
+    assert known.placed() is None
+
+
 def test_a_table_is_tried_promoted_and_rolled_back_and_every_step_is_kept(store: TableStore) -> None:
     known = tables(store, flat(1, table()), flat(3, table()))
     known.attempt("tier-1", 0.2, 500.0, ME)
@@ -109,6 +118,10 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(store: TableStore) -
     known.promote("tier-1", ME)
     with pytest.raises(TableRefused, match="in force already"):
         known.promote("tier-1", ME)
+    again = flat(1, table()).model_copy(update={"version": "tier-1-again"})
+    store.keep(base_of(table()), again, ME)
+    with pytest.raises(TableRefused, match="tier-1-again is in force already"):
+        known.attempt("tier-1-again", 0.1, 1.0, ME)
     with pytest.raises(TableRefused, match="somebody else"):
         store.put(base_of(table()), replace(NOTHING, what="promoted", current="tier-1"), after=0)
     assert len(store.changes(base_of(table()))) == 1
