@@ -65,6 +65,10 @@ class _Network(httpcore2.AsyncNetworkBackend):
         except (OSError, RuntimeError) as error:  # of uvloop some are RuntimeErrors
             raise httpcore2.ConnectError(str(error)) from error
 
+    def close(self) -> None:
+        """End its threads; one that waits for a silent name server ends when that does."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def _connected(self, host: str, port: int) -> SocketStream:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, _addresses, host, port)
@@ -82,6 +86,14 @@ def _addresses(host: str, port: int) -> list[Any]:
 
 
 class _Pool(httpcore2.AsyncConnectionPool):
+    async def aclose(self) -> None:
+        """Close every connection, and end the look-ups."""
+        try:
+            await super().aclose()
+        finally:
+            assert isinstance(self._network_backend, _Network)
+            self._network_backend.close()
+
     def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
         return _Connection(
             origin=origin,

@@ -210,3 +210,19 @@ async def test_a_name_that_nobody_knows_is_an_error_of_the_connection(
     async with egress.client(LANE) as client:
         with pytest.raises(httpx2.ConnectError):
             await client.get("http://gone.test/")
+
+
+async def test_a_pool_that_is_closed_leaves_no_thread_behind(made: Made) -> None:
+    before = _looking_up()
+    async with asking(made(b"", 0)) as ask:
+        await ask("/alice")
+        assert len(_looking_up()) == len(before) + 1
+    for _ in range(500):
+        if len(_looking_up()) <= len(before):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(_looking_up())
+
+
+def _looking_up() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("names")]
