@@ -12,6 +12,9 @@ import aiohttp
 from bench.overhead.rig import Runner
 
 TEXT = "The committee compared the two drafts line by line and kept what both of them agreed on. "
+LONGEST_S = 60.0
+GIVE_UP = 20
+"""So many failures of one burst end it: a peer that hangs must not hold up the others."""
 CHARS_PER_TOKEN = 4.94  # of TEXT in o200k_base
 
 
@@ -56,7 +59,8 @@ async def burst(runner: Runner, cell: Cell, requests: int) -> Burst:
     body, headers = body_of(runner, cell), {"content-type": "application/json", **runner.headers}
     found, queue = Burst(), repeat(None, requests)
     connector = aiohttp.TCPConnector(limit=cell.concurrency)
-    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+    longest = aiohttp.ClientTimeout(total=LONGEST_S)
+    async with aiohttp.ClientSession(connector=connector, trust_env=False, timeout=longest) as session:
         before, started = runner.cpu_ms(), time.perf_counter()
         await asyncio.gather(
             *(
@@ -81,6 +85,8 @@ async def _worker(
     found: Burst,
 ) -> None:
     for _ in queue:
+        if found.failed >= GIVE_UP:
+            return
         started = time.perf_counter()
         try:
             async with session.post(f"{url}/chat/completions", data=body, headers=headers) as response:

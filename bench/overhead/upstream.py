@@ -44,7 +44,8 @@ def _delta(delta: dict[str, Any], reason: str | None) -> bytes:
     return _event(HEAD | {"object": "chat.completion.chunk", "choices": [choice]})
 
 
-WORD = _delta({"role": "assistant", "content": "word "}, None)
+# Not all alike: litellm ends a stream that repeats itself.
+WORDS = [_delta({"role": "assistant", "content": f"word {number}, "}, None) for number in range(10)]
 END = _delta({}, "stop")
 LAST = _event(HEAD | {"object": "chat.completion.chunk", "choices": [], "usage": USAGE}) + b"data: [DONE]\n\n"
 
@@ -63,8 +64,8 @@ def _part(data: bytes) -> bytes:
 
 async def _stream(writer: asyncio.StreamWriter, chunks: int) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-    for _ in range(chunks):
-        writer.write(_part(WORD))
+    for number in range(chunks):
+        writer.write(_part(WORDS[number % len(WORDS)]))
         await asyncio.sleep(0)  # each chunk is a packet of its own, as a model sends it
     writer.write(_part(END) + _part(LAST) + b"0\r\n\r\n")
     await writer.drain()
