@@ -91,14 +91,16 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(10, 0.55 * len(cells) * max(3, len(names)) / 3 + 1.5))
     height = 0.8 / max(1, len(names))
     for place, name in enumerate(names):
-        costs = [max(0.0, rows[name]["cpu_ms_per_request"] or 0.0) for rows in cells.values()]
+        told = [rows[name]["cpu_ms_per_request"] for rows in cells.values()]
+        costs = [max(0.0, cost or 0.0) for cost in told]
         where = [row + place * height for row in range(len(cells))]
         bars = axes.barh(where, costs, height, label=f"{name} {result['versions'][name]}")
-        axes.bar_label(bars, [f"{cost:.1f}" if cost else "failed" for cost in costs], fontsize=7, padding=2)
+        words = ["failed" if cost is None else f"{max(0.0, cost):.1f}" for cost in told]
+        axes.bar_label(bars, words, fontsize=7, padding=2)
     axes.set_yticks([row + 0.4 - height / 2 for row in range(len(cells))], list(cells))
-    axes.invert_yaxis()
+    axes.set_ylim(len(cells), -0.5)
     axes.set_xlabel("CPU-ms per request over the whole process tree (without what it spends idle)")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3, frameon=False)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, bbox_inches="tight")
