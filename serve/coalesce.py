@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Sized)
 FLUSH_S = 0.025
 MOST = 20
 MOST_SIZE = 8_192
-"""Of the items that wait together, in characters or bytes: a reader that stalls costs no more memory than this."""
+"""Of the items that wait together, in characters or bytes, but for the last: what a reader that stalls costs."""
 AT_ONCE = 2
 """Bundles that wait for nothing: the first often holds no more than a role, the next one the first words."""
 
