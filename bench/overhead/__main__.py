@@ -64,10 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _start(
     stack: ExitStack, options: argparse.Namespace, folder: Path
 ) -> tuple[list[Runner], dict[str, str]]:
-    upstream, _ = stack.enter_context(
-        rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, folder / "upstream.log")
-    )
-    url = rig.first_line(upstream)
+    log = folder / "upstream.log"
+    upstream, _ = stack.enter_context(rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, log))
+    url = rig.printed_url(upstream, log)
     runners, skipped = [Runner("direct", "-", f"{url}/v1")], {}
     for name in options.only:
         try:

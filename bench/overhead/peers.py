@@ -19,7 +19,7 @@ OWN = ("pointsman", "pointsman-in-process", "bare-serve")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to run, and where it will answer. A `url` of None is printed by the command as its first line."""
+    """What to run, and where it will answer. A `url` of None is printed by the command on a line of its own."""
 
     command: list[str]
     url: str | None

@@ -32,16 +32,32 @@ def test_a_peer_that_is_not_there_is_skipped_with_its_reason(
 
 
 def test_the_upstream_answers_whole_and_in_as_many_chunks_as_asked(tmp_path: Path) -> None:
-    with rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, tmp_path / "log") as (
-        process,
-        mark,
-    ):
-        direct = Runner("direct", "-", f"{rig.first_line(process)}/v1", root=process.pid, mark=mark)
+    log = tmp_path / "log"
+    with rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, log) as (process, mark):
+        url = rig.printed_url(process, log)
+        direct = Runner("direct", "-", f"{url}/v1", root=process.pid, mark=mark)
         for cell in (Cell(0, 300, 2), Cell(20, 300, 2)):
             found = asyncio.run(burst(direct, cell, 10))
             assert (len(found.seconds), found.failed, found.fault) == (10, 0, "")
             assert found.rss_mib > 1
     assert process.returncode is not None
+
+
+def test_a_router_that_prints_much_is_not_stopped_by_a_full_pipe(tmp_path: Path) -> None:
+    program = "print('starting'); print('http://127.0.0.1:1', flush=True); print('GET / 200 ' * 100_000)"
+    log = tmp_path / "log"
+    with rig.child([sys.executable, "-c", program], {}, log) as (process, _):
+        assert rig.printed_url(process, log) == "http://127.0.0.1:1"
+        assert process.wait(30) == 0
+
+
+def test_a_router_that_ends_without_its_url_is_skipped(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        rig.child([sys.executable, "-c", "print('no')"], {}, log) as (process, _),
+        pytest.raises(Skipped, match="ended"),
+    ):
+        rig.printed_url(process, log)
 
 
 def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
