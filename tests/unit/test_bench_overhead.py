@@ -3,7 +3,9 @@
 import asyncio
 import re
 import sys
+import tomllib
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,35 @@ def test_a_router_that_ends_without_its_url_is_skipped(tmp_path: Path) -> None:
         pytest.raises(Skipped, match="ended"),
     ):
         rig.printed_url(process, log)
+
+
+def test_tensorzero_keeps_no_books_and_reports_to_nobody(tmp_path: Path) -> None:
+    start = peers.RECIPES["tensorzero"](tmp_path / "place", 1, "http://127.0.0.1:2", tmp_path)
+    settings = tomllib.loads((tmp_path / "tensorzero.toml").read_text(encoding="utf-8"))
+    assert settings["gateway"] == {
+        "observability": {"enabled": False},
+        "disable_pseudonymous_usage_analytics": True,
+    }
+    assert settings["models"]["mock"]["providers"]["upstream"]["api_base"] == "http://127.0.0.1:2/v1/"
+    assert start.command[0] == f"{tmp_path}/place/bin/python"
+
+
+def test_tensorzero_answers_by_its_own_http_in_the_words_of_the_upstream(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with ExitStack() as stack:
+        upstream, _ = stack.enter_context(
+            rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, log)
+        )
+        url = rig.printed_url(upstream, log)
+        try:
+            version, start = peers.start_of("tensorzero", url, tmp_path, fetch=False)
+        except Skipped as why:
+            pytest.skip(f"tensorzero: {why}")
+        one = rig.launched(stack, "tensorzero", version, start, tmp_path / "tensorzero.log")
+        rig.wait_ready(one)
+        for cell in (Cell(0, 300, 2), Cell(20, 300, 2)):
+            found = asyncio.run(burst(one, cell, 10))
+            assert (len(found.seconds), found.failed, found.fault) == (10, 0, "")
 
 
 def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
