@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from bench.overhead import peers, rig, show
 from bench.overhead.install import Skipped
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Burst, Cell, burst
-from bench.overhead.slope import rss_slope
+from bench.overhead.slope import Slope, rss_slope
 from serve import __version__
 
 IDLE_S = 4.0
@@ -42,23 +44,22 @@ def main(arguments: list[str] | None = None) -> int:
         runners, skipped = _start(stack, options, Path(folder))
         _settle(runners)
         found = asyncio.run(_rounds(runners, options))
-        slopes = {
-            runner.name: asyncio.run(rss_slope(runner, options.slope))
-            for runner in runners
-            if options.slope and runner.root is not None
-        }
+        slopes = _slopes(runners, options.slope)
     result = report.origin(
         ["python", "-m", "bench.overhead", *arguments], started_at, time.perf_counter() - started
     )
     result |= {"load_average_at_end": [round(load, 2) for load in psutil.getloadavg()]}
     result |= {"versions": {runner.name: runner.version for runner in runners}, "skipped": skipped}
     result |= {"idle_ms_per_s": {runner.name: round(runner.idle_ms_per_s, 2) for runner in runners}}
-    result |= {"cells": show.figures(found), "rss_slope_kib_per_1000": slopes}
-    show.tables(Console(width=None if sys.stdout.isatty() else 150), result)
+    result |= {"cells": show.figures(found), "rss_slope": {name: asdict(s) for name, s in slopes.items()}}
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    show.tables(console, result)
+    show.slopes(console, slopes)
     report.save(options.out, result)
     if options.plot:
         show.plot(result, options.plot)
-    return int(any(cell["failed"] for rows in result["cells"].values() for cell in rows.values()))
+    broken = any(cell["failed"] for rows in result["cells"].values() for cell in rows.values())
+    return int(broken or any(slope.failed for slope in slopes.values()))
 
 
 def _start(
@@ -129,6 +130,20 @@ async def _rounds(runners: list[Runner], options: argparse.Namespace) -> dict[Ce
             err.print(f"round {turn + 1}: {cell.name}: {runner.name}", highlight=False)
             found[cell][runner.name].add(await burst(runner, cell, options.requests))
     return found
+
+
+def _slopes(runners: list[Runner], requests: int) -> dict[str, Slope]:
+    """Of every router that has processes, one after another. None of any without `requests`."""
+    found = {}
+    for runner in runners:
+        if requests and runner.root is not None:
+            tell = partial(_tell, f"slope: {runner.name}")
+            found[runner.name] = asyncio.run(rss_slope(runner, requests, tell))
+    return found
+
+
+def _tell(subject: str, news: str) -> None:
+    err.print(f"{subject}: {news}", highlight=False, markup=False)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

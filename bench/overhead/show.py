@@ -1,5 +1,6 @@
 """Bursts to figures, tables and a plot. Does not measure."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.overhead.shots import Burst, Cell
+from bench.overhead.slope import Slope
 
 DIRECT, FLOOR, PEER = "direct", "bare-serve", "litellm"
 
@@ -69,6 +71,27 @@ def tables(console: Console, result: dict[str, Any]) -> None:
             rest = (_text(row["requests_per_s"]), f"{row['rss_mib']:.0f}", row["fault"] or str(row["failed"]))
             table.add_row(name, _text(costs[name]), *ratios, *times, *rest)
         console.print(table)
+
+
+def slopes(console: Console, found: Mapping[str, Slope]) -> None:
+    """What each router's memory did, least growth first; whoever has no slope is last, with the reason."""
+    if not found:
+        return
+    columns = ("KiB/1,000 requests", "first RSS MiB", "last", "answered", "failed")
+    table = Table("router", *columns, title="memory", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+
+    def growth(name: str) -> float:
+        kib = found[name].kib_per_1000
+        return float("inf") if kib is None else kib
+
+    for name in sorted(found, key=growth):
+        one = found[name]
+        failed = f"{one.failed} ({one.fault})" if one.failed else "0"
+        sizes = f"{one.first_mib:.0f}", f"{one.last_mib:.0f}"
+        table.add_row(name, _text(one.kib_per_1000), *sizes, str(one.answered), failed)
+    console.print(table)
 
 
 def _text(value: float | None) -> str:

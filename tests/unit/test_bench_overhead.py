@@ -6,15 +6,18 @@ import sys
 import tomllib
 from collections import Counter
 from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench import flame
-from bench.overhead import peers, rig, show
+from bench.overhead import peers, rig, shots, show, slope
 from bench.overhead.install import Skipped, pins
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Burst, Cell, burst
+from bench.overhead.slope import Slope, rss_slope
 
 
 def test_every_pin_is_exact_and_has_a_recipe() -> None:
@@ -89,6 +92,53 @@ def test_tensorzero_answers_by_its_own_http_in_the_words_of_the_upstream(tmp_pat
         for cell in (Cell(0, 300, 2), Cell(20, 300, 2)):
             found = asyncio.run(burst(one, cell, 10))
             assert (len(found.seconds), found.failed, found.fault) == (10, 0, "")
+
+
+MUTE = """
+import asyncio
+async def serve(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def test_a_router_that_hangs_has_a_reason_and_no_slope(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shots, "LONGEST_S", 0.2)
+    log, told = tmp_path / "log", list[str]()
+    with rig.child([sys.executable, "-c", MUTE], {}, log) as (process, mark):
+        url = rig.printed_url(process, log)
+        mute = Runner("mute", "-", f"{url}/v1", root=process.pid, mark=mark)
+        found = asyncio.run(rss_slope(mute, 1000, told.append))
+    assert (found.kib_per_1000, found.answered, found.fault) == (None, 0, "TimeoutError")
+    assert shots.GIVE_UP <= found.failed < 2 * shots.GIVE_UP
+    assert len(told) == 1
+
+
+def test_a_slope_tells_how_far_it_is_and_how_many_answered(tmp_path: Path) -> None:
+    log, told = tmp_path / "log", list[str]()
+    with rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, log) as (process, mark):
+        url = rig.printed_url(process, log)
+        direct = Runner("direct", "-", f"{url}/v1", root=process.pid, mark=mark)
+        found = asyncio.run(rss_slope(direct, 2 * slope.SAMPLES, told.append))
+    assert found.kib_per_1000 is not None
+    assert (found.answered, found.failed, found.fault) == (2 * slope.SAMPLES, 0, "")
+    assert len(told) == slope.SAMPLES
+    assert told[0].startswith(f"2 of {2 * slope.SAMPLES} answered")
+
+
+def test_a_router_without_a_slope_is_shown_with_its_reason() -> None:
+    console = Console(width=150, record=True, file=StringIO())
+    steady = Slope(12.5, 2000, 0, "", 70.0, 71.0)
+    show.slopes(console, {"mute": Slope(None, 800, 20, "TimeoutError", 370.0, 380.0), "steady": steady})
+    rows = [line for line in console.export_text().splitlines() if "steady" in line or "mute" in line]
+    assert "12.50" in rows[0]
+    assert "20 (TimeoutError)" in rows[1]
 
 
 def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
