@@ -32,13 +32,14 @@ from serve import __version__
 
 IDLE_S = 4.0
 WARM_UP = 20
+QUICK = {"chunks": [0, 20], "tokens": [300], "concurrency": [1, 16], "requests": 50, "rounds": 2}
 err = Console(stderr=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 1 when a router that took part failed a request, else 0."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parse(arguments)
+    options = parse(arguments)
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         runners, skipped = _start(stack, options, Path(folder))
@@ -146,7 +147,8 @@ def _tell(subject: str, news: str) -> None:
     err.print(f"{subject}: {news}", highlight=False, markup=False)
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; --quick sets only what is not said beside it."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.overhead", description=(__doc__ or "").partition("\n")[0]
     )
@@ -170,8 +172,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.chunks, options.tokens, options.concurrency = [0, 20], [300], [1, 16]
-        options.requests, options.rounds = 50, 2
+        parser.set_defaults(**QUICK)
+        options = parser.parse_args(arguments)
     return options
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import flame
 from bench.overhead import peers, rig, shots, show, slope
+from bench.overhead.__main__ import parse
 from bench.overhead.install import Skipped, pins
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Burst, Cell, burst
@@ -139,6 +140,12 @@ def test_a_router_without_a_slope_is_shown_with_its_reason() -> None:
     rows = [line for line in console.export_text().splitlines() if "steady" in line or "mute" in line]
     assert "12.50" in rows[0]
     assert "20 (TimeoutError)" in rows[1]
+
+
+def test_what_is_said_beside_quick_counts() -> None:
+    options = parse(["--quick", "--requests", "40", "--only", "litellm"])
+    assert (options.requests, options.rounds, options.concurrency) == (40, 2, [1, 16])
+    assert options.only == ["litellm"]
 
 
 def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
