@@ -43,4 +43,4 @@ async def rss_slope(runner: Runner, requests: int, tell: Callable[[str], None]) 
 def _fitted(sizes: Sequence[float], each: int) -> float:
     kept = sizes[int(len(sizes) * WARM_SHARE) :]
     per_burst = np.polynomial.polynomial.polyfit(range(len(kept)), kept, 1)[1]
-    return round(float(per_burst) * 1024 / each * 1000, 1)
+    return round(float(per_burst) * 1024 / each * 1000, 1) + 0.0  # never -0.0

@@ -15,7 +15,7 @@ from rich.console import Console
 from bench import flame
 from bench.overhead import peers, rig, shots, show, slope
 from bench.overhead.__main__ import parse
-from bench.overhead.install import Skipped, pins
+from bench.overhead.install import Pin, Skipped, installed, pins
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Burst, Cell, burst
 from bench.overhead.slope import Slope, rss_slope
@@ -35,6 +35,16 @@ def test_a_peer_that_is_not_there_is_skipped_with_its_reason(
         peers.start_of("litellm", "http://127.0.0.1:1", tmp_path, fetch=False)
     with pytest.raises(Skipped, match="unknown"):
         peers.start_of("nobody", "http://127.0.0.1:1", tmp_path, fetch=False)
+
+
+def test_a_peer_that_cannot_be_fetched_is_skipped_with_what_pip_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    nowhere = Pin("nobody", "1", str(tmp_path / "nobody-1-py3-none-any.whl"), npm=False)
+    for _ in range(2):  # what the first left behind is no installation
+        with pytest.raises(Skipped, match=r"cannot be installed: .*nobody-1"):
+            installed(nowhere, fetch=True)
 
 
 def test_the_upstream_answers_whole_and_in_as_many_chunks_as_asked(tmp_path: Path) -> None:
