@@ -64,7 +64,7 @@ def tables(console: Console, result: dict[str, Any]) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         costs = {name: row["cpu_ms_per_request"] for name, row in rows.items()}
-        for name in sorted((n for n in rows if n != DIRECT), key=lambda n: costs[n] or float("inf")):
+        for name in sorted((n for n in rows if n != DIRECT), key=lambda n: _last_if_none(costs[n])):
             row, added = rows[name], rows[name]["added_ms"] or {}
             times = [_text(added.get(point)) for point in ("p50", "p95", "p99")]
             ratios = [_ratio(costs[name], costs.get(other)) for other in (PEER, FLOOR)]
@@ -81,17 +81,16 @@ def slopes(console: Console, found: Mapping[str, Slope]) -> None:
     table = Table("router", *columns, title="memory", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-
-    def growth(name: str) -> float:
-        kib = found[name].kib_per_1000
-        return float("inf") if kib is None else kib
-
-    for name in sorted(found, key=growth):
+    for name in sorted(found, key=lambda n: _last_if_none(found[n].kib_per_1000)):
         one = found[name]
         failed = f"{one.failed} ({one.fault})" if one.failed else "0"
         sizes = f"{one.first_mib:.0f}", f"{one.last_mib:.0f}"
         table.add_row(name, _text(one.kib_per_1000), *sizes, str(one.answered), failed)
     console.print(table)
+
+
+def _last_if_none(value: float | None) -> float:
+    return float("inf") if value is None else value
 
 
 def _text(value: float | None) -> str:

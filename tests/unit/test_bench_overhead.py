@@ -167,6 +167,15 @@ def test_costs_and_added_times_are_of_answered_requests_above_direct() -> None:
     assert (row["requests"], row["failed"], row["requests_per_s"]) == (4, 1, 2)
 
 
+def test_a_router_too_cheap_to_measure_comes_before_the_others() -> None:
+    cell, console = Cell(0, 300, 1), Console(width=150, record=True, file=StringIO())
+    bursts = {name: Burst([0.001], wall_s=1, cpu_ms=ms) for name, ms in (("dear", 10.0), ("cheap", 0.0))}
+    bursts |= {"mute": Burst(failed=1, fault="TimeoutError", wall_s=1), "direct": Burst([0.001], wall_s=1)}
+    show.tables(console, {"cells": show.figures({cell: bursts})})
+    found = re.findall("cheap|dear|mute", console.export_text())
+    assert found == ["cheap", "dear", "mute"]
+
+
 def test_the_boxes_of_a_flame_graph_are_as_wide_as_their_share(tmp_path: Path) -> None:
     stacks: Counter[tuple[str, ...]] = Counter({("main", "serve/router.py:decide"): 3, ("main", "other"): 1})
     flame.write(stacks, tmp_path / "flame.svg")
