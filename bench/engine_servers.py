@@ -20,8 +20,6 @@ from serve.engine import NO_NETWORK, environment, options, weights
 from serve.up import free_ports
 
 POLL_S = 0.5
-LOG_TO_STDERR = {"VLLM_LOGGING_STREAM": "ext://sys.stderr"}
-"""Nobody reads its standard output, and a full pipe would stop it."""
 
 
 class NotUp(Exception):
@@ -79,7 +77,7 @@ def vllm(engine: EngineConfig, folder: Path, patience_s: float) -> Iterator[Serv
     command += [*flags(options(engine)), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--served-model-name", "measured"]
     command += ["--uvicorn-log-level", "warning"]  # Pointsman writes no access log either
-    with rig.child(command, NO_NETWORK | LOG_TO_STDERR | environment(engine), log) as (process, mark):
+    with rig.child(command, NO_NETWORK | environment(engine), log) as (process, mark):
         url = f"http://127.0.0.1:{port}"
 
         def words() -> str:

@@ -74,8 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "bench.overhead.upstream"]
-        with rig.child(command, {}, Path(folder) / "log") as (process, _):
-            upstream = rig.first_line(process)
+        log = Path(folder) / "log"
+        with rig.child(command, {}, log) as (process, _):
+            upstream = rig.printed_url(process, log)
             stacks, cpu_ms = asyncio.run(_sampled(upstream, Path(folder), options))
     result = report.origin(
         ["python", "-m", "bench.profile", *arguments], started_at, time.perf_counter() - started

@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -25,49 +27,48 @@ from bench.overhead import peers, rig, show
 from bench.overhead.install import Skipped
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Burst, Cell, burst
-from bench.overhead.slope import rss_slope
+from bench.overhead.slope import Slope, rss_slope
 from serve import __version__
 
 IDLE_S = 4.0
 WARM_UP = 20
+QUICK = {"chunks": [0, 20], "tokens": [300], "concurrency": [1, 16], "requests": 50, "rounds": 2}
 err = Console(stderr=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 1 when a router that took part failed a request, else 0."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parse(arguments)
+    options = parse(arguments)
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         runners, skipped = _start(stack, options, Path(folder))
         _settle(runners)
         found = asyncio.run(_rounds(runners, options))
-        slopes = {
-            runner.name: asyncio.run(rss_slope(runner, options.slope))
-            for runner in runners
-            if options.slope and runner.root is not None
-        }
+        slopes = _slopes(runners, options.slope)
     result = report.origin(
         ["python", "-m", "bench.overhead", *arguments], started_at, time.perf_counter() - started
     )
     result |= {"load_average_at_end": [round(load, 2) for load in psutil.getloadavg()]}
     result |= {"versions": {runner.name: runner.version for runner in runners}, "skipped": skipped}
     result |= {"idle_ms_per_s": {runner.name: round(runner.idle_ms_per_s, 2) for runner in runners}}
-    result |= {"cells": show.figures(found), "rss_slope_kib_per_1000": slopes}
-    show.tables(Console(width=None if sys.stdout.isatty() else 150), result)
+    result |= {"cells": show.figures(found), "rss_slope": {name: asdict(s) for name, s in slopes.items()}}
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    show.tables(console, result)
+    show.slopes(console, slopes)
     report.save(options.out, result)
     if options.plot:
         show.plot(result, options.plot)
-    return int(any(cell["failed"] for rows in result["cells"].values() for cell in rows.values()))
+    broken = any(cell["failed"] for rows in result["cells"].values() for cell in rows.values())
+    return int(broken or any(slope.failed for slope in slopes.values()))
 
 
 def _start(
     stack: ExitStack, options: argparse.Namespace, folder: Path
 ) -> tuple[list[Runner], dict[str, str]]:
-    upstream, _ = stack.enter_context(
-        rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, folder / "upstream.log")
-    )
-    url = rig.first_line(upstream)
+    log = folder / "upstream.log"
+    upstream, _ = stack.enter_context(rig.child([sys.executable, "-m", "bench.overhead.upstream"], {}, log))
+    url = rig.printed_url(upstream, log)
     runners, skipped = [Runner("direct", "-", f"{url}/v1")], {}
     for name in options.only:
         try:
@@ -132,7 +133,22 @@ async def _rounds(runners: list[Runner], options: argparse.Namespace) -> dict[Ce
     return found
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def _slopes(runners: list[Runner], requests: int) -> dict[str, Slope]:
+    """Of every router that has processes, one after another. None of any without `requests`."""
+    found = {}
+    for runner in runners:
+        if requests and runner.root is not None:
+            tell = partial(_tell, f"slope: {runner.name}")
+            found[runner.name] = asyncio.run(rss_slope(runner, requests, tell))
+    return found
+
+
+def _tell(subject: str, news: str) -> None:
+    err.print(f"{subject}: {news}", highlight=False, markup=False)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; --quick sets only what is not said beside it."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.overhead", description=(__doc__ or "").partition("\n")[0]
     )
@@ -156,8 +172,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.chunks, options.tokens, options.concurrency = [0, 20], [300], [1, 16]
-        options.requests, options.rounds = 50, 2
+        parser.set_defaults(**QUICK)
+        options = parser.parse_args(arguments)
     return options
 
 

@@ -19,7 +19,7 @@ OWN = ("pointsman", "pointsman-in-process", "bare-serve")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to run, and where it will answer. A `url` of None is printed by the command as its first line."""
+    """What to run, and where it will answer. A `url` of None is printed by the command on a line of its own."""
 
     command: list[str]
     url: str | None
@@ -112,6 +112,30 @@ def _switchyard(place: Path, port: int, upstream: str, folder: Path) -> Start:
     return Start(command, f"http://127.0.0.1:{port}/v1", {"SWKEY": "unused"})
 
 
+TENSORZERO = """[gateway]
+observability.enabled = false
+disable_pseudonymous_usage_analytics = true
+[models.mock]
+routing = ["upstream"]
+[models.mock.providers.upstream]
+type = "openai"
+model_name = "mock"
+api_base = "{upstream}/v1/"
+api_key_location = "none"
+"""
+
+
+def _tensorzero(place: Path, port: int, upstream: str, folder: Path) -> Start:
+    # The wheel has no server program. Embedded, the gateway serves its own HTTP on a free port of 127.0.0.1 for
+    # OpenAI's client, of which it only sets the address: so nothing of ours stands between it and the bench.
+    path = folder / "tensorzero.toml"
+    path.write_text(TENSORZERO.format(upstream=upstream), encoding="utf-8")
+    program = "import sys, types, tensorzero; client = types.SimpleNamespace(); "
+    program += f"tensorzero.patch_openai_client(client, config_file={str(path)!r}, async_setup=False); "
+    program += "print(client.base_url.removesuffix('/v1'), flush=True); sys.stdin.read()"
+    return Start([f"{place}/bin/python", "-c", program], None, model="tensorzero::model_name::mock")
+
+
 LOOPBACK = """const { Server } = require('net');
 const listen = Server.prototype.listen;
 Server.prototype.listen = function (...args) {
@@ -135,6 +159,7 @@ RECIPES: Mapping[str, Recipe] = {
     "vllm-router": _rust_router(["vllm-router"]),
     "sglang-router": _rust_router(["python", "-m", "sglang_router.launch_router"]),
     "nemo-switchyard": _switchyard,
+    "tensorzero": _tensorzero,
     "portkey": _portkey,
 }
 

@@ -59,7 +59,10 @@ class Runner:
 def child(
     command: list[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process in a group of its own, ended with all its tree; its mark finds those that leave the tree."""
+    """A process in a group of its own, ended with all its tree; its mark finds those that leave the tree.
+
+    All it prints goes to the file: a pipe that nobody reads stops a router at its 64th KiB of access log.
+    """
     mark = uuid.uuid4().hex
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {"PYTHONPATH": path} if command[0] == sys.executable else {}
@@ -69,7 +72,7 @@ def child(
             command,
             env={**clean, **own, **environment, processes.MARK: mark},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=output,
             start_new_session=True,
         )
@@ -82,7 +85,6 @@ def child(
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
     family = processes.tree(process.pid, mark)
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.close()  # the end for those that read it
     try:
         process.wait(2)
@@ -94,18 +96,20 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, 9)
     process.wait()
-    process.stdout.close()
 
 
-def first_line(process: subprocess.Popen[bytes]) -> str:
-    """What a process that was started here prints first: its URL. Raises Skipped when it ends before."""
-    assert process.stdout is not None
-    line = process.stdout.readline().decode().strip()
-    while line and not line.startswith("http"):
-        line = process.stdout.readline().decode().strip()
-    if not line:
-        raise Skipped("ended before it answered")
-    return line
+def printed_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The URL that a process started here prints on a line of its own. Raises Skipped when none comes."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        ended = process.poll() is not None
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            if line.startswith("http://") and line.endswith("\n"):
+                return line.strip()
+        if ended:
+            raise Skipped("ended before it answered")
+        time.sleep(0.05)
+    raise Skipped(f"said no URL within {PATIENCE_S:.0f} s")
 
 
 def launched(stack: ExitStack, name: str, version: str, start: Start, log: Path) -> Runner:
@@ -114,7 +118,7 @@ def launched(stack: ExitStack, name: str, version: str, start: Start, log: Path)
         process, mark = stack.enter_context(child(start.command, start.environment, log))
     except OSError as error:
         raise Skipped(f"cannot be started: {error.strerror}") from error
-    url = start.url or f"{first_line(process)}/v1"
+    url = start.url or f"{printed_url(process, log)}/v1"
     return Runner(name, version, url, start.model, start.headers, process.pid, mark)
 
 

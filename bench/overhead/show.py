@@ -1,5 +1,6 @@
 """Bursts to figures, tables and a plot. Does not measure."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.overhead.shots import Burst, Cell
+from bench.overhead.slope import Slope
 
 DIRECT, FLOOR, PEER = "direct", "bare-serve", "litellm"
 
@@ -62,13 +64,33 @@ def tables(console: Console, result: dict[str, Any]) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         costs = {name: row["cpu_ms_per_request"] for name, row in rows.items()}
-        for name in sorted((n for n in rows if n != DIRECT), key=lambda n: costs[n] or float("inf")):
+        for name in sorted((n for n in rows if n != DIRECT), key=lambda n: _last_if_none(costs[n])):
             row, added = rows[name], rows[name]["added_ms"] or {}
             times = [_text(added.get(point)) for point in ("p50", "p95", "p99")]
             ratios = [_ratio(costs[name], costs.get(other)) for other in (PEER, FLOOR)]
             rest = (_text(row["requests_per_s"]), f"{row['rss_mib']:.0f}", row["fault"] or str(row["failed"]))
             table.add_row(name, _text(costs[name]), *ratios, *times, *rest)
         console.print(table)
+
+
+def slopes(console: Console, found: Mapping[str, Slope]) -> None:
+    """What each router's memory did, least growth first; whoever has no slope is last, with the reason."""
+    if not found:
+        return
+    columns = ("KiB/1,000 requests", "first RSS MiB", "last", "answered", "failed")
+    table = Table("router", *columns, title="memory", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in sorted(found, key=lambda n: _last_if_none(found[n].kib_per_1000)):
+        one = found[name]
+        failed = f"{one.failed} ({one.fault})" if one.failed else "0"
+        sizes = f"{one.first_mib:.0f}", f"{one.last_mib:.0f}"
+        table.add_row(name, _text(one.kib_per_1000), *sizes, str(one.answered), failed)
+    console.print(table)
+
+
+def _last_if_none(value: float | None) -> float:
+    return float("inf") if value is None else value
 
 
 def _text(value: float | None) -> str:
