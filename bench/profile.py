@@ -4,7 +4,9 @@
 
 Ingress, Router and CloudProxy in this process, without Ray and without a server's socket, before an upstream that
 answers at once. Every millisecond of CPU time the stack of the event loop is noted (SIGPROF): what else the machine
-does changes the shares little, the milliseconds more. Linux and macOS.
+does changes the shares little, the milliseconds more. Then the same on Ray Serve, by the histograms of `/metrics`: wall
+time, with the hop to CloudProxy and the wait for the ledger in it (`--no-served` leaves that out). Linux; without that
+part macOS, too.
 """
 
 import argparse
@@ -28,9 +30,12 @@ from bench import report
 from bench.flame import write
 from bench.machine import ROOT
 from bench.overhead import rig
+from bench.overhead.install import Skipped
 from bench.overhead.peers import pointsman_config
 from bench.overhead.rig import Runner
 from bench.overhead.shots import Cell, body_of
+from bench.served import show as show_served
+from bench.served import stages as on_serve
 from models.scout.prescout import PreScout
 from serve.audit.log import AuditLog, open_audit
 from serve.cloud import CloudProxy
@@ -78,15 +83,30 @@ def main(arguments: list[str] | None = None) -> int:
         with rig.child(command, {}, log) as (process, _):
             upstream = rig.printed_url(process, log)
             stacks, cpu_ms = asyncio.run(_sampled(upstream, Path(folder), options))
+        served = _served(Path(folder), options) if options.served else {}
     result = report.origin(
         ["python", "-m", "bench.profile", *arguments], started_at, time.perf_counter() - started
     )
     result |= {"cpu_ms_per_request": round(cpu_ms, 3), "stages": _stages(stacks, cpu_ms)}
+    result |= {"served": served}
     _show(Console(), result["stages"], cpu_ms)
+    if served:
+        show_served(Console(), served)
     report.save(options.out, result)
     if options.flame:
         write(stacks, options.flame)
     return 0
+
+
+def _served(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    own = folder / "served"
+    own.mkdir()
+    cell = Cell(options.chunks, options.tokens, options.concurrency)
+    try:
+        return on_serve(own, cell, options.requests)
+    except Skipped as why:
+        Console(stderr=True).print(f"not measured on Ray Serve: {why}", markup=False)
+        return {}
 
 
 async def _sampled(upstream: str, folder: Path, options: argparse.Namespace) -> tuple[Counter[Stack], float]:
@@ -175,6 +195,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=300, help="of the prompt")
     parser.add_argument("--chunks", type=int, default=0, help="of the stream; 0: not a stream")
+    parser.add_argument(
+        "--served",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the stages on Ray Serve as well, about a minute more",
+    )
     parser.add_argument("--out", type=Path, help="JSON")
     parser.add_argument("--flame", type=Path, help="SVG")
     return parser.parse_args(arguments)
