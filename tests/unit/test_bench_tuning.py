@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
-from safetensors.torch import load_file, save_file
 
 from bench.tuning.__main__ import COLUMNS, main, plot, show
 from bench.tuning.rounded import GROUP, rounded
 from bench.tuning.variants import VARIANTS, Variant
 from serve.config import EngineConfig
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+import torch
+from safetensors.torch import load_file, save_file
 
 
 def _model(folder: Path) -> Path:
