@@ -5,6 +5,7 @@ Every call passes the egress gate here, whatever the router decided. Does not re
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import httpx2
 from pydantic import JsonValue
@@ -14,10 +15,12 @@ from serve import egress, lines
 from serve.coalesce import coalesce
 from serve.config import SWITCHED_OFF, Config, HttpLane
 from serve.lane_errors import LaneSwitchedOff, LaneUnavailable
-from serve.lanes.anthropic import AnthropicLane
 from serve.lanes.base import LaneCall, Piece
 from serve.lanes.openai import OpenAILane
 from serve.reload import Reload
+
+if TYPE_CHECKING:
+    from serve.lanes.anthropic import AnthropicLane
 
 
 class CloudProxy:
@@ -62,8 +65,13 @@ class CloudProxy:
                 yield piece
 
 
-def _dialect(lane: HttpLane, http: httpx2.AsyncClient) -> OpenAILane | AnthropicLane:
-    return OpenAILane(lane, http) if lane.kind == "openai" else AnthropicLane(lane, http)
+def _dialect(lane: HttpLane, http: httpx2.AsyncClient) -> "OpenAILane | AnthropicLane":
+    if lane.kind == "openai":
+        return OpenAILane(lane, http)
+    # Its SDK takes 38 MiB of every process that imports it: here only where a lane speaks it.
+    from serve.lanes.anthropic import AnthropicLane
+
+    return AnthropicLane(lane, http)
 
 
 CloudProxyDeployment = serve.deployment(

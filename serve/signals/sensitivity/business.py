@@ -4,7 +4,7 @@ Knows who owns (our, internal, proprietary) beside what is owned, in English and
 company; words of one's own go into the dictionaries of the configuration.
 """
 
-from serve.signals.sensitivity.pattern import Pattern
+from serve.signals.sensitivity.pattern import WIDE_MEM, Pattern
 from serve.signals.sensitivity.rule import Rule, RuleSet
 
 _OURS = (
@@ -347,5 +347,6 @@ RULES = RuleSet(
                 r"薪资|招聘|流程|方案|设计|工艺|技术|实验|研发|客户|用户|报表|市场|销售)"
             ),
         ),
-    )
+    ),
+    gate_mem=WIDE_MEM,
 )

@@ -5,7 +5,7 @@ key is live.
 """
 
 from serve.signals.sensitivity.assigned import KEY_NAMES, LOGIN_NAMES, VALUE, is_key_value, is_password_value
-from serve.signals.sensitivity.pattern import Pattern
+from serve.signals.sensitivity.pattern import WIDE_MEM, Pattern
 from serve.signals.sensitivity.placeholder import entropy, is_counted_out, is_placeholder, is_published
 from serve.signals.sensitivity.rule import Rule, RuleSet
 from serve.signals.sensitivity.vendors import KEY_SHAPES
@@ -175,14 +175,19 @@ RULES = RuleSet(
         Rule("recovery_phrase", Pattern(_PHRASE), _is_phrase),
         Rule(
             "password_assignment",
-            Pattern(VALUE.format(names=LOGIN_NAMES)),
+            Pattern(VALUE.format(names=LOGIN_NAMES), WIDE_MEM),
             is_password_value,
         ),
         *(
             Rule("password_assignment", Pattern(call), is_password_value)
             for call in (*_CALLS, *_COMMAND_LINES)
         ),
-        Rule("key_assignment", Pattern(VALUE.format(names=KEY_NAMES)), is_key_value, veto=_PUBLIC_NAME),
+        Rule(
+            "key_assignment",
+            Pattern(VALUE.format(names=KEY_NAMES), WIDE_MEM),
+            is_key_value,
+            veto=_PUBLIC_NAME,
+        ),
         Rule("secret_manifest", Pattern(_MANIFEST_DATA), _holds_value, cue=_MANIFEST, reach=_MANIFEST_REACH),
         Rule("bare_token", Pattern(_LONE_LINE), _is_bare_token),
     )

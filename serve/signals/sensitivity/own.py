@@ -11,7 +11,7 @@ import re2  # type: ignore[import-untyped]
 
 from serve.signals.readings import Finding, Sensitivity
 from serve.signals.sensitivity.levels import LEVELS, finding
-from serve.signals.sensitivity.pattern import Pattern
+from serve.signals.sensitivity.pattern import WIDE_MEM, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,4 @@ def lowered(levels: Mapping[str, Sensitivity]) -> list[str]:
 @cache
 def _compiled(words: tuple[str, ...]) -> Pattern:
     edge = r"(?:^|$|[^\p{L}\p{N}])"
-    return Pattern(rf"(?i){edge}(?:{'|'.join(map(re2.escape, words))}){edge}")
+    return Pattern(rf"(?i){edge}(?:{'|'.join(map(re2.escape, words))}){edge}", max_mem=WIDE_MEM)

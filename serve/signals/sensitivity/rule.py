@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from serve.signals.sensitivity.pattern import Gate, Pattern
+from serve.signals.sensitivity.pattern import MAX_MEM, Gate, Pattern
 
 _VETO_REACH = 32
 _TOKEN = 40
@@ -96,12 +96,15 @@ class RuleSet:
 
     __slots__ = ("_gate", "_hint", "rules")
 
-    def __init__(self, rules: Iterable[Rule], hint: Pattern | None = None) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], hint: Pattern | None = None, *, gate_mem: int = MAX_MEM
+    ) -> None:
         """`hint` occurs in every text in which a rule can fire; it takes the place of a gate for patterns
-        that count, whose joint automaton would grow with every digit of a long row."""
+        that count, whose joint automaton would grow with every digit of a long row. `gate_mem`: the gate's `max_mem`.
+        """
         self.rules = tuple(rules)
         self._hint = hint
-        self._gate = Gate([] if hint else [rule.pattern.source for rule in self.rules])
+        self._gate = Gate([] if hint else [rule.pattern.source for rule in self.rules], gate_mem)
 
     def suspects(self, data: bytes) -> bool:
         """Whether any rule could fire. One linear pass, no false negatives."""
