@@ -87,7 +87,13 @@ def _measure(wanted: list[Variant], engine: EngineConfig) -> tuple[dict[str, dic
                 one, {"engine": one.of(engine, str(source)).model_dump(), "texts": texts}, folder
             )
             (failed if isinstance(figures, str) else found)[one.name] = figures  # type: ignore[assignment]
+            err.print(f"   {figures if isinstance(figures, str) else _line(figures)}", markup=False)
     return found, failed
+
+
+def _line(figures: Mapping[str, Any]) -> str:
+    speeds = " and ".join(f"{figures[f'tokens_per_s_{at_once}']:.0f}" for at_once in (1, 8, 16))
+    return f"{speeds} tokens/s, first token after {figures['first_token_s']:.2f} s"
 
 
 def _texts(model: Path) -> list[list[int]]:

@@ -90,6 +90,7 @@ async def measured(engine: EngineConfig, texts: list[list[int]]) -> dict[str, An
         found: dict[str, Any] = {"start_s": round(time.perf_counter() - began, 1)}
         rounds = [await _round(one) for _ in range(ROUNDS)]
         found |= {name: _middle([each[name] for each in rounds]) for name in rounds[0]}
+        found["rounds_s"] = round(time.perf_counter() - began - found["start_s"], 1)
         doubts = [await one.doubt(text) for text in texts]
         found["perplexity"] = round(math.exp(statistics.fmean(doubts)), 4)
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]

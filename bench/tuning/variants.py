@@ -35,6 +35,8 @@ IOMP = str(Path(sys.prefix) / "lib" / "libiomp5.so")
 """Where its wheel puts it, on which vLLM's CPU build depends."""
 INSIDE: dict[str, str | None] = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 """vLLM takes `uni` for a CPU only so (vllm/platforms/cpu.py): it does not set the threads of OpenMP then."""
+INTEL: dict[str, str | None] = {"LD_PRELOAD": IOMP, "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
+BOUND: dict[str, str | None] = {"KMP_AFFINITY": "granularity=fine,compact"}
 # A prompt that may not be cut has to fit into one step.
 WHOLE_PROMPTS: dict[str, JsonValue] = {"enable_chunked_prefill": False, "max_num_batched_tokens": 8192}
 VARIANTS = (
@@ -54,12 +56,9 @@ VARIANTS = (
     Variant("OMP_NUM_THREADS for workers alone", environment={"OMP_NUM_THREADS": "1"}),
     Variant("threads that wait asleep", environment={"OMP_WAIT_POLICY": "PASSIVE"}),
     Variant("Intel's OpenMP", environment={"OMP_NUM_THREADS": "1", "LD_PRELOAD": IOMP}),
-    Variant("worker inside the engine core", {"distributed_executor_backend": "uni"}, environment=INSIDE),
-    Variant(
-        "worker inside with Intel's OpenMP",
-        {"distributed_executor_backend": "uni"},
-        environment=INSIDE | {"LD_PRELOAD": IOMP, "KMP_BLOCKTIME": "5"},
-    ),
+    Variant("worker inside the engine core", environment=INSIDE),
+    Variant("worker inside with Intel's OpenMP", environment=INSIDE | INTEL),
+    Variant("worker inside with Intel's OpenMP bound", environment=INSIDE | INTEL | BOUND),
     Variant("AVX2 with float32", {"dtype": "float32"}, avx2=True),
     Variant("AVX2 with int8", {"dtype": "float32"}, weights="int8", avx2=True),
     Variant("as configured again"),
