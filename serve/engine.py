@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -191,8 +192,25 @@ def environment(config: EngineConfig) -> dict[str, str]:
     found = {
         "OMP_NUM_THREADS": str(len(cores)),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
+        # One process schedules and computes: two of them wait for each other in loops that take the cores of the
+        # threads that compute. Despite its name the engine keeps a process of its own (vllm/platforms/cpu.py).
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     }
+    found |= _openmp()
     return found | ({"VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib)} if config.kv_cache_gib else {})
+
+
+def _openmp() -> dict[str, str]:
+    """Intel's OpenMP for the engine's processes, where its wheel is installed; torch's own threads never sleep.
+
+    Its threads wait for 5 ms before they sleep, as vLLM sets them (vllm/utils/ompmultiprocessing.py).
+    """
+    library = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if not library.is_file() or set(" :") & set(str(library)):  # both separate names in LD_PRELOAD
+        return {}
+    loaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
+    names = dict.fromkeys([*loaded, str(library)])
+    return {"LD_PRELOAD": ":".join(names), "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
 
 
 # Serve learns from a health check that a replica is dead; until then the router waits for it in vain.

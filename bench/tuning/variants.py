@@ -1,9 +1,7 @@
 """The settings that are tried: each differs from the configured engine by what its name says."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -31,12 +29,8 @@ class Variant:
         return engine.model_copy(update=changed | ({"threads": self.threads} if self.threads else {}))
 
 
-IOMP = str(Path(sys.prefix) / "lib" / "libiomp5.so")
-"""Where its wheel puts it, on which vLLM's CPU build depends."""
-INSIDE: dict[str, str | None] = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-"""vLLM takes `uni` for a CPU only so (vllm/platforms/cpu.py): it does not set the threads of OpenMP then."""
-INTEL: dict[str, str | None] = {"LD_PRELOAD": IOMP, "KMP_BLOCKTIME": "5", "KMP_TPAUSE": "0"}
-BOUND: dict[str, str | None] = {"KMP_AFFINITY": "granularity=fine,compact"}
+TWO_PROCESSES: dict[str, str | None] = {"VLLM_ENABLE_V1_MULTIPROCESSING": None}
+TORCHS: dict[str, str | None] = {"LD_PRELOAD": None, "KMP_BLOCKTIME": None, "KMP_TPAUSE": None}
 # A prompt that may not be cut has to fit into one step.
 WHOLE_PROMPTS: dict[str, JsonValue] = {"enable_chunked_prefill": False, "max_num_batched_tokens": 8192}
 VARIANTS = (
@@ -53,12 +47,10 @@ VARIANTS = (
     Variant("compiled", {"enforce_eager": False}),
     Variant("int8 weights and activations", weights="int8"),
     Variant("int4 weights", weights="int4"),
-    Variant("OMP_NUM_THREADS for workers alone", environment={"OMP_NUM_THREADS": "1"}),
-    Variant("threads that wait asleep", environment={"OMP_WAIT_POLICY": "PASSIVE"}),
-    Variant("Intel's OpenMP", environment={"OMP_NUM_THREADS": "1", "LD_PRELOAD": IOMP}),
-    Variant("worker inside the engine core", environment=INSIDE),
-    Variant("worker inside with Intel's OpenMP", environment=INSIDE | INTEL),
-    Variant("worker inside with Intel's OpenMP bound", environment=INSIDE | INTEL | BOUND),
+    Variant("scheduled in another process", environment=TWO_PROCESSES),
+    Variant("torch's own OpenMP", environment=TORCHS),
+    Variant("both of these", environment=TWO_PROCESSES | TORCHS),
+    Variant("threads bound to cores", environment={"KMP_AFFINITY": "granularity=fine,compact"}),
     Variant("AVX2 with float32", {"dtype": "float32"}, avx2=True),
     Variant("AVX2 with int8", {"dtype": "float32"}, weights="int8", avx2=True),
     Variant("as configured again"),
