@@ -1,4 +1,4 @@
-"""`pointsman models`: fetch, verify and list what lock.toml pins. It does not know how models are served."""
+"""`pointsman models`: fetch, verify, list and round what lock.toml pins. It does not know how models are served."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +15,13 @@ from models.bars import Bars
 from models.errors import ModelError
 from models.store import Store, cache_root
 
-app = typer.Typer(help="Fetch, verify and list the models that lock.toml pins.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, verify, list and round the models that lock.toml pins.", no_args_is_help=True)
 console = Console(soft_wrap=True)
 
 Names = Annotated[list[str] | None, typer.Argument(help="Names in lock.toml; all of them if none is given.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Take the names in this config file.")]
+Model = Annotated[str, typer.Argument(help="A name in lock.toml, or a folder of safetensors.")]
+Into = Annotated[Path, typer.Option("--into", help="The folder to make.", file_okay=False)]
 
 
 class Named(BaseModel):
@@ -88,6 +90,26 @@ def list_() -> None:
         state, folder = store.state(artefact.name), store.folder(artefact)
         table.add_row(artefact.name, artefact.licence, decimal(artefact.size), state, str(folder))
     console.print(table)
+
+
+@app.command("round")
+def round_(model: Model, into: Into) -> None:
+    """Make a copy in 8 bits for an engine without a GPU: half as fast again where there is AVX-512 VNNI or AMX."""
+    from models.rounded import pays, rounded
+
+    try:
+        store = shipped()
+        source = store.path(model) if model in store.lock.names else Path(model)
+        if not pays():
+            said = (
+                "This processor has neither AVX-512 VNNI nor AMX: the copy will be slower here, not faster."
+            )
+            console.print(said, style="yellow", highlight=False)
+        with console.status(f"rounding {model}"):
+            folder = rounded(source, "int8", into.expanduser())
+    except ModelError as error:
+        raise stop(str(error)) from error
+    console.print(f"{model}: ready in {folder}; name it as `model` of an engine", highlight=False)
 
 
 def shipped() -> Store:

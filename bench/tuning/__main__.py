@@ -26,8 +26,8 @@ from rich.table import Table
 from bench import report
 from bench.machine import ROOT
 from bench.overhead import rig
-from bench.tuning.rounded import rounded
 from bench.tuning.variants import VARIANTS, Variant
+from models.rounded import rounded
 from serve.config import EngineConfig, load
 from serve.engine import weights
 
@@ -82,13 +82,20 @@ def _measure(wanted: list[Variant], engine: EngineConfig) -> tuple[dict[str, dic
         texts = _texts(model)
         for number, one in enumerate(wanted, 1):
             err.print(f"{number} of {len(wanted)}: {one.name}", highlight=False)
-            source = rounded(model, one.weights, folder / one.weights) if one.weights else model
+            source = _source(one, model, folder)
             figures = _figures(
                 one, {"engine": one.of(engine, str(source)).model_dump(), "texts": texts}, folder
             )
             (failed if isinstance(figures, str) else found)[one.name] = figures  # type: ignore[assignment]
             err.print(f"   {figures if isinstance(figures, str) else _line(figures)}", markup=False)
     return found, failed
+
+
+def _source(one: Variant, model: Path, folder: Path) -> Path:
+    if one.weights is None:
+        return model
+    copy = folder / one.weights
+    return copy if copy.exists() else rounded(model, one.weights, copy)
 
 
 def _line(figures: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from bench.tuning.rounded import Kind
+from models.rounded import Kind
 from serve.config import EngineConfig
 
 
