@@ -1,7 +1,7 @@
 """Makes every Python process that finds this folder first take this processor for one with AVX2 and no more.
 
 vLLM asks torch what the processor can do and loads its kernels accordingly (vllm/platforms/cpu.py, `import_kernels`);
-oneDNN and torch's own kernels have environment variables for it, which `bench.tuning.probe` sets.
+oneDNN and torch's own kernels have environment variables for it, which `bench.tuning` sets.
 """
 
 import torch.cpu
