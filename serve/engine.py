@@ -201,7 +201,7 @@ def environment(config: EngineConfig) -> dict[str, str]:
 
 
 def _openmp() -> dict[str, str]:
-    """Intel's OpenMP for the engine's processes, where its wheel is installed; torch's own threads never sleep.
+    """Intel's OpenMP for the engine's processes, where its wheel is installed.
 
     Its threads wait for 5 ms before they sleep, as vLLM sets them (vllm/utils/ompmultiprocessing.py).
     """
